@@ -1,0 +1,1 @@
+"""Make multi-site MRI data comparable."""

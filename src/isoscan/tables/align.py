@@ -1,0 +1,111 @@
+"""Match rows by identifier, never by order."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pandas as pd
+
+from isoscan.errors import (
+    AlignmentWarning,
+    DuplicateIdsError,
+    UnmatchedRowsError,
+    count,
+    name_some,
+)
+
+
+def require_unique(index: pd.Index[Any], what: str) -> None:
+    """Refuse identifiers that occur more than once.
+
+    Parameters
+    ----------
+    index : Index
+        Identifiers of the rows.
+    what : str
+        What the rows are, used in the message.
+
+    Raises
+    ------
+    DuplicateIdsError
+        If an identifier is repeated.
+    """
+    if index.is_unique:
+        return
+    repeated = index[index.duplicated()].unique()
+    raise DuplicateIdsError(
+        f"{count(len(repeated), 'id')} of {what} occur more than once: {name_some(repeated)}. "
+        f"Give every row its own id; for several sessions add the session to the id (--session).",
+        ids=list(repeated),
+    )
+
+
+def align_rows(
+    other: pd.DataFrame | pd.Series[Any],
+    index: pd.Index[Any],
+    *,
+    what: str = "covariates",
+    rows: str = "scans",
+) -> Any:
+    """Bring another table into the row order of `index`, by identifier.
+
+    Parameters
+    ----------
+    other : DataFrame or Series
+        Table to reorder. Rows that `index` does not name are left out, with a warning.
+    index : Index
+        Identifiers that must all be present.
+    what : str
+        What `other` holds, used in messages.
+    rows : str
+        What the rows of `index` are, used in messages.
+
+    Returns
+    -------
+    DataFrame or Series
+        The rows of `other` named by `index`, in that order.
+
+    Raises
+    ------
+    DuplicateIdsError
+        If `other` repeats an identifier.
+    UnmatchedRowsError
+        If an identifier of `index` is not in `other`.
+
+    Examples
+    --------
+    >>> age = pd.Series([30.0, 40.0], index=["sub-1", "sub-2"])
+    >>> align_rows(age, pd.Index(["sub-2", "sub-1"])).tolist()
+    [40.0, 30.0]
+    """
+    if other.index.equals(index):
+        return other
+    require_unique(index, rows)
+    require_unique(other.index, what)
+    absent = index.difference(other.index, sort=False)
+    if len(absent):
+        raise UnmatchedRowsError(
+            f"{len(absent)} of {len(index)} {rows} have no {what}: {name_some(absent)}. "
+            f"{_same_if_text(absent, other.index)}"
+            f"Add them to the {what}, or leave these rows out.",
+            ids=list(absent),
+        )
+    unused = other.index.difference(index, sort=False)
+    if len(unused):
+        warnings.warn(
+            f"{count(len(unused), 'row')} of {what} belong to none of the {len(index)} {rows} "
+            f"and are left out: {name_some(unused)}.",
+            AlignmentWarning,
+            stacklevel=3,
+        )
+    return other.loc[index]
+
+
+def _same_if_text(absent: pd.Index[Any], present: pd.Index[Any]) -> str:
+    """Explain the most common cause: ids read as numbers ('001' became 1)."""
+    texts = {str(label).lstrip("0") for label in present}
+    alike = [label for label in absent if str(label).lstrip("0") in texts]
+    if not alike:
+        return ""
+    return f"{name_some(alike, 1)} differs only in type or leading zeros; read ids as text. "
