@@ -116,7 +116,9 @@ def _people(
             "sex": np.where(random.random(n_scans) < 0.5, "F", "M"),
             "diagnosis": np.where(random.random(n_scans) < 0.4, "patient", "control"),
         },
-        index=pd.Index([f"sub-{number + 1:04d}" for number in range(n_scans)], name="participant_id"),
+        index=pd.Index(
+            [f"sub-{number + 1:04d}" for number in range(n_scans)], name="participant_id"
+        ),
     )
 
 
@@ -144,10 +146,14 @@ def _site_effects(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Half of the variance is common to all features of a site, half is their own."""
     half = np.sqrt(0.5)
-    shift = shift_sd * half * (
-        random.normal(size=(n_sites, 1)) + random.normal(size=(n_sites, n_features))
+    shift = (
+        shift_sd
+        * half
+        * (random.normal(size=(n_sites, 1)) + random.normal(size=(n_sites, n_features)))
     )
-    log_scale = scale_sd * half * (
-        random.normal(size=(n_sites, 1)) + random.normal(size=(n_sites, n_features))
+    log_scale = (
+        scale_sd
+        * half
+        * (random.normal(size=(n_sites, 1)) + random.normal(size=(n_sites, n_features)))
     )
     return shift - shift.mean(axis=0), np.exp(log_scale - log_scale.mean(axis=0))
