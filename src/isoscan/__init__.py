@@ -1,1 +1,39 @@
-"""Make multi-site MRI data comparable."""
+"""Make multi-site MRI data comparable.
+
+Measures from different scanners differ for reasons that have nothing to do with
+brains. isoscan estimates what each site adds and multiplies, removes it, and shows
+what was wrong before, what is right after, and whether biology survived.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from isoscan.combat import ComBat as ComBat
+    from isoscan.combat import load as load
+
+try:
+    __version__ = version("isoscan")
+except PackageNotFoundError:  # run from a source tree that was not installed
+    __version__ = "unknown"
+
+_HOMES = {
+    "ComBat": "isoscan.combat",
+    "load": "isoscan.combat",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names on first use, so that `import isoscan` is quick."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'isoscan' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -77,7 +77,7 @@ def parse_formula(text: str) -> SimpleFormula:
         raise FormulaError(f"the formula '{text}' cannot be read: {reason}", formula=text) from None
     if not isinstance(formula, SimpleFormula):
         raise FormulaError(
-            f"the formula '{text}' has a left-hand side; give covariates only, e.g. 'age + C(sex)'.",
+            f"the formula '{text}' has a left-hand side; name covariates only.",
             formula=text,
         )
     for factor in python_factors(formula):

@@ -148,6 +148,41 @@ class Design:
         spec = ModelSpec(formula=parse_formula(self.formula), transform_state=self.state)
         return _materialize(spec, encoded, self.formula)[1][:, 1:]
 
+    def join(self, other: Design) -> Design:
+        """Put the columns of another design behind these, to speak of both at once.
+
+        Parameters
+        ----------
+        other : Design
+            A design with other terms.
+
+        Returns
+        -------
+        Design
+            Columns and terms of both; its formula is not meant to be evaluated.
+
+        Raises
+        ------
+        FormulaError
+            If a term is in both.
+        """
+        shared = sorted(set(self.terms) & set(other.terms))
+        if shared:
+            raise FormulaError(
+                f"{name_some(shared)} is both preserved and removed. Choose one.", terms=shared
+            )
+        n_columns = len(self.columns)
+        moved = {
+            term: [position + n_columns for position in positions]
+            for term, positions in other.terms.items()
+        }
+        return Design(
+            formula=self.formula or other.formula,
+            covariates=self.covariates | other.covariates,
+            columns=self.columns + other.columns,
+            terms=self.terms | moved,
+        )
+
     def outside_range(self, table: pd.DataFrame) -> pd.DataFrame:
         """Mark covariates beyond the range seen in training.
 

@@ -1,0 +1,264 @@
+"""What ComBat refuses, and what it warns of, in words."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoscan.combat.regression import Deviations
+from isoscan.errors import (
+    ConstantFeatureWarning,
+    DataError,
+    MissingValuesError,
+    MissingValuesWarning,
+    NoVarianceError,
+    PrecisionWarning,
+    PriorWarning,
+    SmallSiteWarning,
+    TooFewScansError,
+    TooFewSitesError,
+    UnknownSiteError,
+    count,
+    name_some,
+)
+
+if TYPE_CHECKING:
+    from isoscan.combat.estimators import ComBat
+
+FEW_SCANS = 10
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "prior": ("parametric", None),
+    "unknown_sites": ("error", "estimate", "skip"),
+    "small_sites": ("error", "mean-only", "drop"),
+    "single_site": ("error", "pass"),
+    "convergence": ("reference", "full"),
+}
+
+
+def require_options(estimator: ComBat) -> None:
+    """Refuse options that do not exist."""
+    for name, choices in _CHOICES.items():
+        value = getattr(estimator, name)
+        if value not in choices:
+            raise DataError(f"{name} must be one of {choices}, got {value!r}.")
+
+
+def scans_to_fit(
+    labels: NDArray[np.object_], small_sites: str, *, mean_only: bool
+) -> NDArray[np.bool_]:
+    """Mark the scans that take part in the fit; refuse or leave out sites of one scan."""
+    names, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    single = names[sizes < 2]
+    few = [f"{name} ({n})" for name, n in zip(names, sizes, strict=True) if 2 <= n < FEW_SCANS]
+    if few:
+        warnings.warn(
+            f"{count(few, 'site')} with fewer than {FEW_SCANS} scans: {name_some(few, 8)}. "
+            f"Their estimates rest mostly on the prior.",
+            SmallSiteWarning,
+            stacklevel=4,
+        )
+    if not len(single) or mean_only:
+        return np.ones(len(labels), dtype=bool)
+    if small_sites == "error":
+        has = "has" if len(single) == 1 else "have"
+        raise TooFewScansError(
+            f"{'site' if len(single) == 1 else 'sites'} {name_some(single)} {has} 1 scan; "
+            f"a scale needs at least 2. Merge the site, leave it out (small_sites='drop'), "
+            f"correct its shift only (small_sites='mean-only'), or set mean_only=True.",
+            sites=single.tolist(),
+        )
+    what = "left out of the model" if small_sites == "drop" else "corrected in shift only"
+    warnings.warn(
+        f"{count(len(single), 'site')} with 1 scan {what}: {name_some(single)}.",
+        SmallSiteWarning,
+        stacklevel=4,
+    )
+    return np.asarray(sizes[codes] >= 2 if small_sites == "drop" else np.full(len(labels), True))
+
+
+def require_sites(estimator: ComBat) -> None:
+    """Refuse a single site, unless the user said it may pass."""
+    if len(estimator.sites_) == 1 and estimator.single_site == "error":
+        only = estimator.sites_[0]
+        raise TooFewSitesError(
+            f"nothing to harmonize: all {count(estimator.scans_per_site_[only], 'scan')} come "
+            f"from 1 site, '{only}'. Add sites, or set single_site='pass' (--allow-single) to "
+            f"get the measures back unchanged.",
+            site=only,
+        )
+
+
+def reference_position(estimator: ComBat) -> int | None:
+    """Number of the reference site; the only site is its own reference."""
+    if len(estimator.sites_) == 1:
+        return 0
+    if estimator.reference is None:
+        return None
+    label = str(estimator.reference)
+    if label not in estimator.sites_:
+        raise UnknownSiteError(
+            f"the reference site '{label}' is not among the sites: "
+            f"{name_some(estimator.sites_, 12)}.",
+            sites=[label],
+        )
+    return estimator.sites_.index(label)
+
+
+def noise_tolerance(dtype: np.dtype[Any]) -> float:
+    """Relative spread below which a feature counts as constant: rounding noise."""
+    return max(1e-10, 4 * float(np.finfo(dtype).eps))
+
+
+def usable_prior(prior: str | None, n_active: int) -> str | None:
+    """Say so if empirical Bayes has little or nothing to learn from."""
+    if prior is None or n_active > 2:
+        return prior
+    if n_active < 2:
+        warnings.warn(
+            "with 1 feature there is nothing to learn a prior from: empirical Bayes is off and "
+            "raw estimates are used.",
+            PriorWarning,
+            stacklevel=6,
+        )
+        return None
+    warnings.warn(
+        "priors are learned from 2 features only; consider prior=None.", PriorWarning, stacklevel=6
+    )
+    return prior
+
+
+def require_variation(
+    estimator: ComBat, deviations: Deviations, constant: NDArray[np.bool_]
+) -> None:
+    """Refuse data in which a site, or everything, stands still or is missing."""
+    if len(estimator.sites_) == 1:
+        return
+    active = deviations.sd > 0
+    if not active.any():
+        raise NoVarianceError(
+            f"none of {count(len(active), 'feature')} varies within sites: there is nothing to "
+            f"harmonize."
+        )
+    still = [
+        site for site, same in zip(estimator.sites_, constant[:, active], strict=True) if same.all()
+    ]
+    if still:
+        raise NoVarianceError(
+            f"every feature is constant at {name_some(still)}: were its scans copied from one? "
+            f"Leave the site out.",
+            sites=still,
+        )
+    _require_values(estimator, deviations, active)
+
+
+def _require_values(estimator: ComBat, deviations: Deviations, active: NDArray[np.bool_]) -> None:
+    """Every site needs enough values: two features for a prior, all features without one."""
+    needed = 1.0 if estimator.mean_only else 2.0
+    seen = np.broadcast_to(deviations.count, deviations.shift.shape)[:, active]
+    names = np.asarray(estimator._names(), dtype=object)[active]
+    for site, counts in zip(estimator.sites_, seen, strict=True):
+        is_single = counts.max(initial=0) < 2 and counts.min(initial=0) > 0
+        needed_here = 1.0 if is_single else needed  # of a single scan, the shift only
+        short = counts < needed_here
+        if short.any() and (estimator.prior is None or (~short).sum() < 2):
+            raise MissingValuesError(
+                f"{count(int(short.sum()), 'feature')} with fewer than {needed_here:.0f} values "
+                f"at site '{site}': {name_some(names[short])}. Leave them out"
+                + (", or use prior='parametric'." if estimator.prior is None else "."),
+                site=site,
+                features=names[short].tolist(),
+            )
+
+
+def require_new_sites(
+    estimator: ComBat, names: list[str], sizes: NDArray[np.int64], prior: str
+) -> None:
+    """Refuse sites the model knows, and sites too small for the prior asked for."""
+    if prior not in ("own", "training"):
+        raise DataError(f"prior must be 'own' or 'training', got {prior!r}.")
+    known = sorted(set(names) & set(estimator.sites_))
+    if known:
+        raise DataError(
+            f"{name_some(known)} known already; adapt learns new sites only, and what is known "
+            f"does not move. Refit to change it.",
+            sites=known,
+        )
+    if prior == "training":
+        return
+    single = [name for name, n in zip(names, sizes, strict=True) if n < 2]
+    if single and not estimator.mean_only:
+        raise TooFewScansError(
+            f"{name_some(single)}: 1 scan cannot be its own prior. Use prior='training'.",
+            sites=single,
+        )
+    few = [f"{name} ({n})" for name, n in zip(names, sizes, strict=True) if n < FEW_SCANS]
+    if few:
+        warnings.warn(
+            f"new {'site' if len(few) == 1 else 'sites'} with fewer than {FEW_SCANS} scans: "
+            f"{name_some(few)}. prior='training' is more accurate for so few.",
+            SmallSiteWarning,
+            stacklevel=4,
+        )
+
+
+def warn_of_data(
+    estimator: ComBat,
+    deviations: Deviations,
+    constant: NDArray[np.bool_],
+    table: NDArray[Any],
+) -> None:
+    """Warn of what was missing, constant, or imprecise."""
+    names = np.asarray(estimator._names(), dtype=object)
+    _warn_of_missing(deviations, names, table.shape)
+    passed = estimator.passed_through_
+    if passed and len(estimator.sites_) > 1:
+        warnings.warn(
+            f"{count(passed, 'feature')} without variation within sites passed through "
+            f"unchanged and kept out of the priors: {name_some(passed)}.",
+            ConstantFeatureWarning,
+            stacklevel=4,
+        )
+    active = deviations.sd > 0
+    for site, same in zip(estimator.sites_, constant & active, strict=True):
+        if same.any():
+            warnings.warn(
+                f"{count(int(same.sum()), 'feature')} constant at site '{site}': "
+                f"{name_some(names[same])}. The scale there rests on the prior.",
+                ConstantFeatureWarning,
+                stacklevel=4,
+            )
+    _warn_of_precision(deviations, names, table.dtype)
+
+
+def _warn_of_missing(
+    deviations: Deviations, names: NDArray[np.object_], shape: tuple[int, ...]
+) -> None:
+    if deviations.count.shape[1] == 1:
+        return
+    missing = shape[0] - deviations.count.sum(axis=0)
+    incomplete = names[missing > 0]
+    warnings.warn(
+        f"{missing.sum():.0f} of {shape[0] * shape[1]} values missing, in "
+        f"{count(len(incomplete), 'feature')} ({name_some(incomplete)}). They stay missing; the "
+        f"others are harmonized from the scans that have them.",
+        MissingValuesWarning,
+        stacklevel=5,
+    )
+
+
+def _warn_of_precision(
+    deviations: Deviations, names: NDArray[np.object_], dtype: np.dtype[Any]
+) -> None:
+    step = deviations.size * float(np.finfo(dtype).eps)
+    coarse = (deviations.sd > 0) & (step > 0.01 * deviations.sd)
+    if coarse.any():
+        warnings.warn(
+            f"{count(int(coarse.sum()), 'feature')} stored in {dtype}, whose steps are "
+            f"{100 * np.max(step[coarse] / deviations.sd[coarse]):.0f} % of the residual SD: "
+            f"{name_some(names[coarse])}. Store them in float64.",
+            PrecisionWarning,
+            stacklevel=5,
+        )

@@ -1,0 +1,152 @@
+"""Raw site effects, and how they become the estimates that are applied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoscan.combat.blocks import run_parallel
+from isoscan.combat.priors import Prior, fit_prior, posterior_errors, shrink, shrink_shift_only
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Shrinkage:
+    """How raw site effects become the estimates that are applied.
+
+    Attributes
+    ----------
+    prior : str or None
+        "parametric" for empirical Bayes, None to use raw estimates.
+    to_fixed_point : bool
+        Iterate to the fixed point instead of the reference's stop.
+    """
+
+    prior: str | None = "parametric"
+    to_fixed_point: bool = False
+
+
+@dataclass(frozen=True)
+class SiteEffects:
+    """Raw and shrunken shift and variance of every site and feature.
+
+    Attributes
+    ----------
+    raw_shift, raw_variance : ndarray of shape (n_sites, n_features)
+        Mean and variance of standardized residuals.
+    shift, variance : ndarray of shape (n_sites, n_features)
+        Posterior estimates, the ones that are applied.
+    count : ndarray of shape (n_sites, 1 or n_features)
+        Scans behind each estimate.
+    priors : list of Prior or None
+        One per site; None where raw estimates are used.
+    scale_fixed : ndarray of bool, shape (n_sites,)
+        Sites whose scale is left alone.
+    """
+
+    raw_shift: Array
+    raw_variance: Array
+    shift: Array
+    variance: Array
+    count: Array
+    priors: list[Prior | None]
+    scale_fixed: NDArray[np.bool_]
+
+    def errors(self) -> tuple[Array, Array]:
+        """Posterior standard errors of shift and scale, each (n_sites, n_features)."""
+        spread = np.array([np.inf if p is None else p.shift_variance for p in self.priors])
+        shape = np.array([1.5 if p is None else p.shape for p in self.priors])
+        shape[self.scale_fixed] = np.inf
+        count = np.broadcast_to(self.count, self.shift.shape)
+        return posterior_errors(spread[:, None], shape[:, None], self.variance, count)
+
+    def append(self, other: SiteEffects) -> SiteEffects:
+        """The effects of these sites, then those of the other's."""
+        width = max(self.count.shape[1], other.count.shape[1])
+
+        def stack(first: Array, second: Array) -> Array:
+            return np.concatenate([first, second])
+
+        return SiteEffects(
+            stack(self.raw_shift, other.raw_shift),
+            stack(self.raw_variance, other.raw_variance),
+            stack(self.shift, other.shift),
+            stack(self.variance, other.variance),
+            stack(
+                np.broadcast_to(self.count, (len(self.count), width)),
+                np.broadcast_to(other.count, (len(other.count), width)),
+            ),
+            [*self.priors, *other.priors],
+            np.concatenate([self.scale_fixed, other.scale_fixed]),
+        )
+
+
+def shrink_sites(
+    shift: Array,
+    variance: Array,
+    count: Array,
+    active: NDArray[np.bool_],
+    how: Shrinkage,
+    *,
+    scale_fixed: NDArray[np.bool_],
+    skip: int | None = None,
+    priors: list[Prior] | None = None,
+    n_jobs: int | None = None,
+) -> SiteEffects:
+    """Turn raw shifts and variances into the estimates that are applied.
+
+    Parameters
+    ----------
+    shift, variance : ndarray of shape (n_sites, n_features)
+        Raw estimates.
+    count : ndarray of shape (n_sites, 1 or n_features)
+        Scans behind them.
+    active : ndarray of bool, shape (n_features,)
+        Features that vary; the others take no part in the priors and keep 0 and 1.
+    how : Shrinkage
+        Kind of prior.
+    scale_fixed : ndarray of bool, shape (n_sites,)
+        Sites whose scale is left alone.
+    skip : int, optional
+        Reference site: no shift, no change of scale.
+    priors : list of Prior, optional
+        Given priors instead of each site's own.
+    n_jobs : int, optional
+        Number of threads.
+
+    Returns
+    -------
+    SiteEffects
+        Raw and shrunken estimates.
+    """
+    n_sites, n_features = shift.shape
+    everything = bool(active.all())
+    columns = slice(None) if everything else np.flatnonzero(active)
+    result_shift, result_variance = np.zeros((n_sites, n_features)), np.ones((n_sites, n_features))
+    used: list[Prior | None] = [None] * n_sites
+
+    def shrink_site(site: int) -> None:
+        if site == skip:
+            return
+        raw_shift, raw_variance = shift[site, columns], variance[site, columns]
+        site_count = count[site] if count.shape[1] == 1 else count[site, columns]
+        if how.prior is None:
+            result_shift[site, columns] = raw_shift
+            if not scale_fixed[site]:
+                result_variance[site, columns] = raw_variance
+            return
+        fixed = np.ones_like(raw_shift) if scale_fixed[site] else raw_variance
+        prior = priors[site] if priors else fit_prior(raw_shift, fixed)
+        used[site] = prior
+        if scale_fixed[site]:
+            result_shift[site, columns] = shrink_shift_only(raw_shift, prior)
+            return
+        result_shift[site, columns], result_variance[site, columns] = shrink(
+            raw_shift, raw_variance, site_count, prior, to_fixed_point=how.to_fixed_point
+        )
+
+    run_parallel(shrink_site, range(n_sites), n_jobs)
+    return SiteEffects(shift, variance, result_shift, result_variance, count, used, scale_fixed)

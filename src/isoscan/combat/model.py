@@ -1,0 +1,124 @@
+"""The fitted numbers of ComBat, how they are found, and how they are applied.
+
+A harmonized value is an affine function of the measured one. Slope and intercept
+depend on site and feature, and the intercept also on the scan's covariates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoscan.combat.blocks import for_each_block
+from isoscan.combat.effects import SiteEffects
+from isoscan.combat.moments import Moments
+from isoscan.combat.regression import Deviations, regress
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SiteModel:
+    """Everything needed to harmonize new scans of known sites; holds no subject.
+
+    Attributes
+    ----------
+    intercept : ndarray of shape (n_features,)
+        Expected value where all covariates are 0.
+    slopes : ndarray of shape (n_covariates, n_features)
+        Effects of the covariates.
+    sd : ndarray of shape (n_features,)
+        Residual standard deviation; 0 for features that are passed through.
+    removed : ndarray of bool, shape (n_covariates,)
+        Covariates whose effect is taken out.
+    removed_mean : ndarray of shape (n_covariates,)
+        Training means at which removed covariates are held.
+    effects : SiteEffects
+        Shift and variance of the sites.
+    reference : int or None
+        Site whose scans come back unchanged.
+    """
+
+    intercept: Array
+    slopes: Array
+    sd: Array
+    removed: NDArray[np.bool_]
+    removed_mean: Array
+    effects: SiteEffects
+    reference: int | None = None
+
+    @property
+    def passed_through(self) -> NDArray[np.bool_]:
+        """Features that do not vary within sites and come back unchanged."""
+        return self.sd == 0
+
+
+def fit_deviations(
+    moments_of: Callable[[slice], Moments],
+    scans_per_site: Array,
+    n_features: int,
+    *,
+    reference: int | None,
+    tolerance: float,
+    n_jobs: int | None = None,
+) -> tuple[Deviations, NDArray[np.bool_]]:
+    """Solve block by block, wherever the moments come from.
+
+    Parameters
+    ----------
+    moments_of : callable
+        Gives the moments of a slice of features.
+    scans_per_site : ndarray of shape (n_sites,)
+        Number of scans, missing values included.
+    n_features : int
+        Number of features.
+    reference : int or None
+        Number of the reference site.
+    tolerance : float
+        Relative size of rounding noise.
+    n_jobs : int, optional
+        Number of threads.
+
+    Returns
+    -------
+    deviations : Deviations
+        Of all features.
+    constant_within : ndarray of bool, shape (n_sites, n_features)
+        Where a feature does not vary within a site.
+    """
+    n_sites = len(scans_per_site)
+    found: dict[str, Array] = {
+        "intercept": np.empty(n_features),
+        "sd": np.empty(n_features),
+        "size": np.empty(n_features),
+        "shift": np.empty((n_sites, n_features)),
+        "variance": np.empty((n_sites, n_features)),
+    }
+    constant = np.zeros((n_sites, n_features), dtype=bool)
+
+    def solve(block: slice) -> tuple[Array, Array]:
+        moments = moments_of(block)
+        part = regress(moments, scans_per_site, reference=reference, tolerance=tolerance)
+        for name, whole in found.items():
+            whole[..., block] = getattr(part, name)
+        noise = tolerance * np.maximum(np.abs(moments.feature_mean), part.sd)
+        constant[:, block] = (moments.feature_squares <= moments.count * noise**2) & (
+            moments.count > 1
+        )
+        return part.slopes, part.count
+
+    parts = for_each_block(solve, int(scans_per_site.sum()), n_features, n_jobs)
+    slopes = np.concatenate([slopes for slopes, _ in parts], axis=1)
+    return Deviations(slopes=slopes, count=_join_counts(parts), **found), constant
+
+
+def _join_counts(parts: list[tuple[Array, Array]]) -> Array:
+    """One count per site if no block had missing values, else one per feature."""
+    if all(count.shape[1] == 1 for _, count in parts):
+        return parts[0][1]
+    return np.concatenate(
+        [np.broadcast_to(count, (len(count), slopes.shape[1])) for slopes, count in parts], axis=1
+    )

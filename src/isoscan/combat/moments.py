@@ -1,0 +1,321 @@
+"""Centred, mergeable moments of covariates and features, one set per site.
+
+They are all that ComBat ever asks of the data. Moments of two parts of a site
+merge into those of the whole (Chan, Golub & LeVeque 1979), so parts may come
+from blocks of columns, files, other computers, or next month's scans.
+
+The last axis runs over features. Without missing values the counts and the
+moments of covariates are the same for every feature, and that axis has length 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoscan.errors import InfiniteValuesError, count
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scans:
+    """Rows of a table in the order of their sites, with their covariates.
+
+    Attributes
+    ----------
+    order : ndarray of int, shape (n_scans,)
+        Row numbers, grouped by site.
+    starts : ndarray of int, shape (n_sites + 1,)
+        Where each site begins within `order`.
+    covariates : ndarray of shape (n_scans, n_covariates)
+        Design columns in the order of `order`.
+    """
+
+    order: NDArray[np.intp]
+    starts: NDArray[np.intp]
+    covariates: Array
+
+    @classmethod
+    def group(cls, codes: NDArray[np.intp], n_sites: int, covariates: Array) -> Scans:
+        """Group rows by site.
+
+        Parameters
+        ----------
+        codes : ndarray of int, shape (n_scans,)
+            Number of the site of each row.
+        n_sites : int
+            Number of sites; some may have no row.
+        covariates : ndarray of shape (n_scans, n_covariates)
+            Design columns, in row order.
+
+        Returns
+        -------
+        Scans
+            The grouped rows.
+        """
+        order = np.argsort(codes, kind="stable")
+        starts = np.searchsorted(codes[order], np.arange(n_sites + 1))
+        return cls(order, starts, np.ascontiguousarray(covariates[order], dtype=float))
+
+    @property
+    def sites(self) -> list[slice]:
+        """Rows of each site within `order`."""
+        return [slice(*pair) for pair in zip(self.starts[:-1], self.starts[1:], strict=True)]
+
+    @property
+    def per_site(self) -> Array:
+        """Number of scans of each site, shape (n_sites,)."""
+        return np.diff(self.starts).astype(float)
+
+    def rows(self) -> slice | NDArray[np.intp]:
+        """What selects the rows from the table; a slice where they are in order already."""
+        if np.array_equal(self.order, np.arange(self.order.size)):
+            return slice(None)
+        return self.order
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Counts, means and centred products per site.
+
+    Attributes
+    ----------
+    count : ndarray of shape (n_sites, 1 or n_features)
+        Number of scans with a value.
+    covariate_mean : ndarray of shape (n_sites, n_covariates, 1 or n_features)
+        Means of the covariates over those scans.
+    feature_mean : ndarray of shape (n_sites, n_features)
+        Means of the features; 0 where the count is 0.
+    covariate_products : ndarray of shape (n_sites, n_covariates, n_covariates, 1 or n_features)
+        Centred products of covariates.
+    cross_products : ndarray of shape (n_sites, n_covariates, n_features)
+        Centred products of covariates and features.
+    feature_squares : ndarray of shape (n_sites, n_features)
+        Centred squares of features.
+    """
+
+    count: Array
+    covariate_mean: Array
+    feature_mean: Array
+    covariate_products: Array
+    cross_products: Array
+    feature_squares: Array
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return int(self.feature_mean.shape[1])
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether counts differ between features."""
+        return bool(self.count.shape[1] != 1)
+
+
+def collect(table: NDArray[Any], scans: Scans, first_column: int = 0) -> Moments:
+    """Moments of a block of features, accumulated in float64.
+
+    Parameters
+    ----------
+    table : ndarray of shape (n_scans, n_features)
+        Measures of any real type; NaN where missing. Not modified.
+    scans : Scans
+        Which rows belong to which site, and their covariates.
+    first_column : int
+        Number of the first of these features in the whole table, for messages.
+
+    Returns
+    -------
+    Moments
+        One set per site.
+
+    Raises
+    ------
+    InfiniteValuesError
+        If a measure is infinite.
+
+    Examples
+    --------
+    >>> scans = Scans.group(np.array([0, 0, 1]), 2, np.zeros((3, 0)))
+    >>> collect(np.array([[1.0], [3.0], [5.0]]), scans).feature_mean.tolist()
+    [[2.0], [5.0]]
+    """
+    values = np.empty((len(scans.order), table.shape[1]))
+    values[...] = table[scans.rows()]
+    origin = _first_values(values)
+    values -= origin
+    mean = _site_means(values, scans)
+    if np.isfinite(mean).all():
+        return _collect_complete(values, origin, mean, scans)
+    refuse_infinite(values, scans, first_column)
+    return _collect_incomplete(values, origin, scans)
+
+
+def _site_means(values: Array, scans: Scans) -> Array:
+    mean = np.zeros((len(scans.sites), values.shape[1]))
+    for site, rows in enumerate(scans.sites):
+        if rows.start < rows.stop:
+            np.add.reduce(values[rows], axis=0, out=mean[site])
+    mean /= np.maximum(scans.per_site, 1.0)[:, None]
+    return mean
+
+
+def refuse_infinite(values: Array, scans: Scans, first_column: int = 0) -> None:
+    """Refuse infinities; the caller knows the names that belong to the positions.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_scans, n_features)
+        Values in the order of `scans`.
+    scans : Scans
+        Which rows they are.
+    first_column : int
+        Number of the first of these features.
+
+    Raises
+    ------
+    InfiniteValuesError
+        With the row and column of the first infinity.
+    """
+    rows, columns = np.nonzero(np.isinf(values))
+    if len(rows):
+        raise InfiniteValuesError(
+            f"{count(len(rows), 'cell')} infinite, the first in row {scans.order[rows[0]]}.",
+            row=int(scans.order[rows[0]]),
+            column=first_column + int(columns[0]),
+        )
+
+
+def _first_values(values: Array) -> Array:
+    """An origin close to the data, so that squares do not lose digits to a large mean."""
+    first = values[0].copy()
+    if not np.isfinite(first).all():
+        first = np.nan_to_num(first, nan=0.0, posinf=0.0, neginf=0.0)
+    return first
+
+
+def _collect_complete(values: Array, origin: Array, mean: Array, scans: Scans) -> Moments:
+    n_sites, n_features = mean.shape
+    n_covariates = scans.covariates.shape[1]
+    squares = np.zeros((n_sites, n_features))
+    cross = np.zeros((n_sites, n_covariates, n_features))
+    covariate_mean, products, centred = _covariate_moments(scans)
+    for site, rows in enumerate(scans.sites):
+        if rows.start == rows.stop:
+            continue
+        of_site = values[rows]
+        of_site -= mean[site]
+        if n_covariates:
+            np.matmul(centred[rows].T, of_site, out=cross[site])
+        np.einsum("ij,ij->j", of_site, of_site, out=squares[site])
+    mean += origin
+    return Moments(scans.per_site[:, None], covariate_mean, mean, products, cross, squares)
+
+
+def _covariate_moments(scans: Scans) -> tuple[Array, Array, Array]:
+    """Means, centred products, and the centred covariates themselves."""
+    n_sites, n_covariates = len(scans.sites), scans.covariates.shape[1]
+    mean = np.zeros((n_sites, n_covariates, 1))
+    products = np.zeros((n_sites, n_covariates, n_covariates, 1))
+    centred = scans.covariates.copy()
+    for site, rows in enumerate(scans.sites):
+        if rows.start == rows.stop:
+            continue
+        mean[site, :, 0] = centred[rows].mean(axis=0)
+        centred[rows] -= mean[site, :, 0]
+        products[site, :, :, 0] = centred[rows].T @ centred[rows]
+    return mean, products, centred
+
+
+def _collect_incomplete(values: Array, origin: Array, scans: Scans) -> Moments:
+    """Every feature has its own scans, so every moment has its own count."""
+    n_features = values.shape[1]
+    n_sites, n_covariates = len(scans.sites), scans.covariates.shape[1]
+    present = np.isfinite(values)
+    values[~present] = 0.0
+    seen = present.astype(float)
+    seen_scans = np.zeros((n_sites, n_features))
+    mean = np.zeros((n_sites, n_features))
+    squares = np.zeros((n_sites, n_features))
+    cross = np.zeros((n_sites, n_covariates, n_features))
+    covariate_mean = np.zeros((n_sites, n_covariates, n_features))
+    products = np.zeros((n_sites, n_covariates, n_covariates, n_features))
+    site_mean, _, centred = _covariate_moments(scans)
+    for site, rows in enumerate(scans.sites):
+        covariates, of_site, of_seen = centred[rows], values[rows], seen[rows]
+        seen_scans[site] = of_seen.sum(axis=0)
+        divisor = np.maximum(seen_scans[site], 1.0)
+        mean[site] = of_site.sum(axis=0) / divisor
+        of_site = (of_site - mean[site]) * of_seen
+        squares[site] = np.einsum("ij,ij->j", of_site, of_site)
+        cross[site] = covariates.T @ of_site
+        offset = covariates.T @ of_seen / divisor
+        covariate_mean[site] = site_mean[site] + offset
+        for column in range(n_covariates):
+            product = covariates * covariates[:, [column]]
+            products[site, column] = (
+                product.T @ of_seen - seen_scans[site] * offset * offset[column]
+            )
+    return Moments(
+        count=seen_scans,
+        covariate_mean=covariate_mean,
+        feature_mean=np.where(seen_scans > 0, mean + origin, 0.0),
+        covariate_products=products,
+        cross_products=cross,
+        feature_squares=squares,
+    )
+
+
+def merge(first: Moments, second: Moments) -> Moments:
+    """Moments of two sets of scans of the same sites, as if collected together.
+
+    Parameters
+    ----------
+    first, second : Moments
+        Moments with the same sites, covariates and features.
+
+    Returns
+    -------
+    Moments
+        Moments of all scans.
+    """
+    together = first.count + second.count
+    total = np.where(together > 0, together, 1.0)
+    weight = first.count * second.count / total
+    share = second.count / total
+    covariate_gap = second.covariate_mean - first.covariate_mean
+    feature_gap = second.feature_mean - first.feature_mean
+    return Moments(
+        count=together,
+        covariate_mean=first.covariate_mean + share[:, None] * covariate_gap,
+        feature_mean=first.feature_mean + share * feature_gap,
+        covariate_products=first.covariate_products
+        + second.covariate_products
+        + weight[:, None, None] * covariate_gap[:, :, None] * covariate_gap[:, None],
+        cross_products=first.cross_products
+        + second.cross_products
+        + weight[:, None] * covariate_gap * feature_gap[:, None],
+        feature_squares=first.feature_squares + second.feature_squares + weight * feature_gap**2,
+    )
+
+
+def merge_all(parts: Iterable[Moments]) -> Moments:
+    """Merge any number of moments.
+
+    Parameters
+    ----------
+    parts : iterable of Moments
+        Moments with the same sites, covariates and features.
+
+    Returns
+    -------
+    Moments
+        Moments of all scans.
+    """
+    return reduce(merge, parts)
