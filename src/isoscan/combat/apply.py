@@ -42,17 +42,13 @@ def harmonize(
     """
     result = np.empty(table.shape, dtype=table.dtype)
     copied = np.flatnonzero(model.passed_through)
-    rows = scans.rows()
 
     def apply_block(block: slice) -> None:
-        values = np.empty((len(scans.order), block.stop - block.start))
-        values[...] = table[rows, block]
-        for site, of_site in enumerate(scans.sites):
-            if of_site.start < of_site.stop and site != model.reference:
-                _adjust(values[of_site], scans.covariates[of_site], model, site, block)
-        if not np.isfinite(np.add.reduce(values, axis=None)):
+        values = scans.gather(table[:, block])
+        _adjust(values, scans, model, block)
+        if not np.isfinite(np.vdot(values, values)):
             refuse_infinite(values, scans, block.start)
-        result[rows, block] = values
+        scans.scatter(values, result[:, block])
 
     for_each_block(apply_block, table.shape[0], table.shape[1], n_jobs)
     if copied.size:
@@ -60,19 +56,24 @@ def harmonize(
     return result
 
 
-def _adjust(values: Array, covariates: Array, model: SiteModel, site: int, block: slice) -> None:
-    """Replace the values of one site's scans by harmonized ones."""
+def _adjust(values: Array, scans: Scans, model: SiteModel, block: slice) -> None:
+    """Replace measured by harmonized values: scale, add a constant, add what covariates do."""
     effects, slopes = model.effects, model.slopes[:, block]
-    scale = 1.0 / np.sqrt(effects.variance[site, block])
-    values *= scale
+    scale = 1.0 / np.sqrt(effects.variance[:, block])
     constant = model.intercept[block] * (1.0 - scale)
-    constant -= model.sd[block] * effects.shift[site, block] * scale
-    for column, slope in enumerate(slopes):
-        if model.removed[column]:
-            constant += slope * model.removed_mean[column]
-    values += constant
+    constant -= model.sd[block] * effects.shift[:, block] * scale
+    weights = []
+    for slope, mean, removed in zip(slopes, model.removed_mean, model.removed, strict=True):
+        weights.append(slope * (-scale if removed else 1.0 - scale))
+        if removed:
+            constant += slope * mean
     change = np.empty_like(values)
-    for column, slope in enumerate(slopes):
-        weight = slope * (-scale if model.removed[column] else 1.0 - scale)
-        np.multiply(covariates[:, column, None], weight, out=change)
-        values += change
+    for site, rows in scans.present:
+        if site == model.reference or site >= len(scale):
+            continue
+        of_site, of_change = values[rows], change[rows]
+        of_site *= scale[site]
+        of_site += constant[site]
+        for column, weight in enumerate(weights):
+            np.multiply(scans.covariates[rows, column, None], weight[site], out=of_change)
+            of_site += of_change

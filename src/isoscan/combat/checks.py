@@ -157,19 +157,19 @@ def require_variation(
 def _require_values(estimator: ComBat, deviations: Deviations, active: NDArray[np.bool_]) -> None:
     """Every site needs enough values: two features for a prior, all features without one."""
     needed = 1.0 if estimator.mean_only else 2.0
-    seen = np.broadcast_to(deviations.count, deviations.shift.shape)[:, active]
-    names = np.asarray(estimator._names(), dtype=object)[active]
-    for site, counts in zip(estimator.sites_, seen, strict=True):
-        is_single = counts.max(initial=0) < 2 and counts.min(initial=0) > 0
-        needed_here = 1.0 if is_single else needed  # of a single scan, the shift only
-        short = counts < needed_here
+    numbers = np.flatnonzero(active)
+    for site, counts in zip(estimator.sites_, deviations.count, strict=True):
+        seen = counts if counts.size == 1 else counts[active]
+        is_single = seen.max() < 2 and seen.min() > 0
+        short = seen < (1.0 if is_single else needed)  # of a single scan, the shift only
         if short.any() and (estimator.prior is None or (~short).sum() < 2):
+            names = estimator._names(numbers[short])
             raise MissingValuesError(
-                f"{count(int(short.sum()), 'feature')} with fewer than {needed_here:.0f} values "
-                f"at site '{site}': {name_some(names[short])}. Leave them out"
+                f"{count(names, 'feature')} with too few values at site '{site}': "
+                f"{name_some(names)}. Leave them out"
                 + (", or use prior='parametric'." if estimator.prior is None else "."),
                 site=site,
-                features=names[short].tolist(),
+                features=names,
             )
 
 
@@ -211,8 +211,7 @@ def warn_of_data(
     table: NDArray[Any],
 ) -> None:
     """Warn of what was missing, constant, or imprecise."""
-    names = np.asarray(estimator._names(), dtype=object)
-    _warn_of_missing(deviations, names, table.shape)
+    _warn_of_missing(estimator, deviations, table.shape)
     passed = estimator.passed_through_
     if passed and len(estimator.sites_) > 1:
         warnings.warn(
@@ -226,20 +225,18 @@ def warn_of_data(
         if same.any():
             warnings.warn(
                 f"{count(int(same.sum()), 'feature')} constant at site '{site}': "
-                f"{name_some(names[same])}. The scale there rests on the prior.",
+                f"{name_some(estimator._names(same))}. The scale there rests on the prior.",
                 ConstantFeatureWarning,
                 stacklevel=4,
             )
-    _warn_of_precision(deviations, names, table.dtype)
+    _warn_of_precision(estimator, deviations, table.dtype)
 
 
-def _warn_of_missing(
-    deviations: Deviations, names: NDArray[np.object_], shape: tuple[int, ...]
-) -> None:
+def _warn_of_missing(estimator: ComBat, deviations: Deviations, shape: tuple[int, ...]) -> None:
     if deviations.count.shape[1] == 1:
         return
     missing = shape[0] - deviations.count.sum(axis=0)
-    incomplete = names[missing > 0]
+    incomplete = estimator._names(missing > 0)
     warnings.warn(
         f"{missing.sum():.0f} of {shape[0] * shape[1]} values missing, in "
         f"{count(len(incomplete), 'feature')} ({name_some(incomplete)}). They stay missing; the "
@@ -249,16 +246,14 @@ def _warn_of_missing(
     )
 
 
-def _warn_of_precision(
-    deviations: Deviations, names: NDArray[np.object_], dtype: np.dtype[Any]
-) -> None:
+def _warn_of_precision(estimator: ComBat, deviations: Deviations, dtype: np.dtype[Any]) -> None:
     step = deviations.size * float(np.finfo(dtype).eps)
     coarse = (deviations.sd > 0) & (step > 0.01 * deviations.sd)
     if coarse.any():
         warnings.warn(
             f"{count(int(coarse.sum()), 'feature')} stored in {dtype}, whose steps are "
             f"{100 * np.max(step[coarse] / deviations.sd[coarse]):.0f} % of the residual SD: "
-            f"{name_some(names[coarse])}. Store them in float64.",
+            f"{name_some(estimator._names(coarse))}. Store them in float64.",
             PrecisionWarning,
             stacklevel=5,
         )

@@ -177,8 +177,8 @@ class ComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ig
         labels: NDArray[np.object_],
         covariates: pd.DataFrame | None,
     ) -> None:
-        self.sites_, codes = np.unique(labels, return_inverse=True)
-        self.sites_ = self.sites_.tolist()
+        names, codes = np.unique(labels, return_inverse=True)
+        self.sites_: list[str] = names.tolist()
         self.scans_per_site_ = dict(zip(self.sites_, np.bincount(codes).tolist(), strict=True))
         checks.require_sites(self)
         self.preserve_design_ = Design.fit(self.preserve, covariates)
@@ -199,11 +199,7 @@ class ComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ig
         )
         checks.require_variation(self, deviations, constant)
         self.model_ = self._shrunken(deviations, matrix, reference)
-        self.passed_through_ = [
-            name
-            for name, same in zip(self._names(), self.model_.passed_through, strict=True)
-            if same
-        ]
+        self.passed_through_ = self._names(self.model_.passed_through)
         checks.warn_of_data(self, deviations, constant, table)
 
     def _shrunken(
@@ -472,8 +468,11 @@ class ComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ig
             )
         )
 
-    def _names(self) -> list[str]:
-        return [str(name) for name in self.get_feature_names_out()]
+    def _names(self, which: NDArray[Any] | slice = slice(None)) -> list[str]:
+        """Names of some features; x0, x1, ... after training on an array."""
+        if hasattr(self, "feature_names_in_"):
+            return [str(name) for name in self.feature_names_in_[which]]
+        return [f"x{position}" for position in np.arange(self.n_features_in_)[which]]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -171,7 +171,7 @@ def match_features(X: Any, trained: NDArray[np.object_] | None) -> Any:
 
 @contextmanager
 def infinities_named(
-    index: pd.Index[Any] | None, features: Callable[[], Sequence[str]]
+    index: pd.Index[Any] | None, names: Callable[[NDArray[Any]], list[str]]
 ) -> Iterator[None]:
     """Put names to the position of an infinity found inside the block.
 
@@ -179,8 +179,8 @@ def infinities_named(
     ----------
     index : Index or None
         Names of the scans.
-    features : callable
-        Gives the feature names.
+    names : callable
+        Gives the names of features by number.
 
     Yields
     ------
@@ -196,7 +196,7 @@ def infinities_named(
         yield
     except InfiniteValuesError as error:
         scan = "" if index is None else f"scan '{index[error.row]}', "
-        feature = features()[error.column]
+        feature = names(np.array([error.column]))[0]
         raise InfiniteValuesError(
             f"feature '{feature}' is infinite ({scan}row {error.row + 1}). Correct it, or mark "
             f"it as missing (NaN).",

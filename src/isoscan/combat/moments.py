@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ class Scans:
         starts = np.searchsorted(codes[order], np.arange(n_sites + 1))
         return cls(order, starts, np.ascontiguousarray(covariates[order], dtype=float))
 
-    @property
+    @cached_property
     def sites(self) -> list[slice]:
         """Rows of each site within `order`."""
         return [slice(*pair) for pair in zip(self.starts[:-1], self.starts[1:], strict=True)]
@@ -73,11 +73,33 @@ class Scans:
         """Number of scans of each site, shape (n_sites,)."""
         return np.diff(self.starts).astype(float)
 
-    def rows(self) -> slice | NDArray[np.intp]:
-        """What selects the rows from the table; a slice where they are in order already."""
-        if np.array_equal(self.order, np.arange(self.order.size)):
-            return slice(None)
-        return self.order
+    @cached_property
+    def present(self) -> list[tuple[int, slice]]:
+        """Number and rows of every site that has scans."""
+        return [(site, rows) for site, rows in enumerate(self.sites) if rows.start < rows.stop]
+
+    @cached_property
+    def in_order(self) -> bool:
+        """Whether the rows of the table are grouped by site already."""
+        return bool(np.array_equal(self.order, np.arange(self.order.size)))
+
+    @cached_property
+    def centred(self) -> CentredCovariates:
+        """Moments of the covariates, and the covariates without their site means."""
+        return _centre(self)
+
+    def gather(self, table: NDArray[Any]) -> Array:
+        """Copy a block of columns into float64, rows grouped by site."""
+        if self.in_order:
+            return table.astype(float)
+        if table.dtype == np.float64:
+            values = np.empty(table.shape)
+            return np.take(table, self.order, axis=0, out=values, mode="clip")
+        return table[self.order].astype(float)
+
+    def scatter(self, values: Array, table: NDArray[Any]) -> None:
+        """Write a gathered block back to the rows it came from."""
+        table[slice(None) if self.in_order else self.order] = values
 
 
 @dataclass(frozen=True)
@@ -146,22 +168,18 @@ def collect(table: NDArray[Any], scans: Scans, first_column: int = 0) -> Moments
     >>> collect(np.array([[1.0], [3.0], [5.0]]), scans).feature_mean.tolist()
     [[2.0], [5.0]]
     """
-    values = np.empty((len(scans.order), table.shape[1]))
-    values[...] = table[scans.rows()]
-    origin = _first_values(values)
-    values -= origin
+    values = scans.gather(table)
     mean = _site_means(values, scans)
     if np.isfinite(mean).all():
-        return _collect_complete(values, origin, mean, scans)
+        return _collect_complete(values, mean, scans)
     refuse_infinite(values, scans, first_column)
-    return _collect_incomplete(values, origin, scans)
+    return _collect_incomplete(values, scans)
 
 
 def _site_means(values: Array, scans: Scans) -> Array:
     mean = np.zeros((len(scans.sites), values.shape[1]))
-    for site, rows in enumerate(scans.sites):
-        if rows.start < rows.stop:
-            np.add.reduce(values[rows], axis=0, out=mean[site])
+    for site, rows in scans.present:
+        np.add.reduce(values[rows], axis=0, out=mean[site])
     mean /= np.maximum(scans.per_site, 1.0)[:, None]
     return mean
 
@@ -192,84 +210,90 @@ def refuse_infinite(values: Array, scans: Scans, first_column: int = 0) -> None:
         )
 
 
-def _first_values(values: Array) -> Array:
-    """An origin close to the data, so that squares do not lose digits to a large mean."""
-    first = values[0].copy()
-    if not np.isfinite(first).all():
-        first = np.nan_to_num(first, nan=0.0, posinf=0.0, neginf=0.0)
-    return first
+@dataclass(frozen=True)
+class CentredCovariates:
+    """Means and centred products of covariates per site.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_sites, n_covariates, 1)
+        Site means.
+    products : ndarray of shape (n_sites, n_covariates, n_covariates, 1)
+        Centred products.
+    values : ndarray of shape (n_scans, 1 + n_covariates)
+        A column of ones, then the covariates without their site means.
+    """
+
+    mean: Array
+    products: Array
+    values: Array
 
 
-def _collect_complete(values: Array, origin: Array, mean: Array, scans: Scans) -> Moments:
-    n_sites, n_features = mean.shape
-    n_covariates = scans.covariates.shape[1]
-    squares = np.zeros((n_sites, n_features))
-    cross = np.zeros((n_sites, n_covariates, n_features))
-    covariate_mean, products, centred = _covariate_moments(scans)
-    for site, rows in enumerate(scans.sites):
-        if rows.start == rows.stop:
-            continue
-        of_site = values[rows]
-        of_site -= mean[site]
-        if n_covariates:
-            np.matmul(centred[rows].T, of_site, out=cross[site])
-        np.einsum("ij,ij->j", of_site, of_site, out=squares[site])
-    mean += origin
-    return Moments(scans.per_site[:, None], covariate_mean, mean, products, cross, squares)
-
-
-def _covariate_moments(scans: Scans) -> tuple[Array, Array, Array]:
-    """Means, centred products, and the centred covariates themselves."""
+def _centre(scans: Scans) -> CentredCovariates:
     n_sites, n_covariates = len(scans.sites), scans.covariates.shape[1]
     mean = np.zeros((n_sites, n_covariates, 1))
     products = np.zeros((n_sites, n_covariates, n_covariates, 1))
-    centred = scans.covariates.copy()
-    for site, rows in enumerate(scans.sites):
-        if rows.start == rows.stop:
-            continue
+    values = np.column_stack([np.ones(len(scans.order)), scans.covariates])
+    centred = values[:, 1:]
+    for site, rows in scans.present:
         mean[site, :, 0] = centred[rows].mean(axis=0)
         centred[rows] -= mean[site, :, 0]
         products[site, :, :, 0] = centred[rows].T @ centred[rows]
-    return mean, products, centred
+    return CentredCovariates(mean, products, values)
 
 
-def _collect_incomplete(values: Array, origin: Array, scans: Scans) -> Moments:
+def _collect_complete(values: Array, mean: Array, scans: Scans) -> Moments:
+    """Centre, then multiply; what rounding left of the mean is found on the way and put right."""
+    n_sites, n_features = mean.shape
+    covariates = scans.centred
+    squares = np.zeros((n_sites, n_features))
+    cross = np.zeros((n_sites, covariates.values.shape[1], n_features))
+    for site, rows in scans.present:
+        of_site = values[rows]
+        of_site -= mean[site]
+        np.matmul(covariates.values[rows].T, of_site, out=cross[site])
+        np.einsum("ij,ij->j", of_site, of_site, out=squares[site])
+    per_site = scans.per_site[:, None]
+    left = cross[:, 0] / np.maximum(per_site, 1.0)
+    return Moments(
+        count=per_site,
+        covariate_mean=covariates.mean,
+        feature_mean=mean + left,
+        covariate_products=covariates.products,
+        cross_products=cross[:, 1:],
+        feature_squares=np.maximum(squares - per_site * left**2, 0.0),
+    )
+
+
+def _collect_incomplete(values: Array, scans: Scans) -> Moments:
     """Every feature has its own scans, so every moment has its own count."""
     n_features = values.shape[1]
     n_sites, n_covariates = len(scans.sites), scans.covariates.shape[1]
-    present = np.isfinite(values)
-    values[~present] = 0.0
-    seen = present.astype(float)
+    seen = np.isfinite(values).astype(float)
+    values[seen == 0] = 0.0
     seen_scans = np.zeros((n_sites, n_features))
     mean = np.zeros((n_sites, n_features))
     squares = np.zeros((n_sites, n_features))
     cross = np.zeros((n_sites, n_covariates, n_features))
     covariate_mean = np.zeros((n_sites, n_covariates, n_features))
     products = np.zeros((n_sites, n_covariates, n_covariates, n_features))
-    site_mean, _, centred = _covariate_moments(scans)
-    for site, rows in enumerate(scans.sites):
-        covariates, of_site, of_seen = centred[rows], values[rows], seen[rows]
+    for site, rows in scans.present:
+        covariates, of_seen = scans.centred.values[rows, 1:], seen[rows]
         seen_scans[site] = of_seen.sum(axis=0)
         divisor = np.maximum(seen_scans[site], 1.0)
-        mean[site] = of_site.sum(axis=0) / divisor
-        of_site = (of_site - mean[site]) * of_seen
+        mean[site] = values[rows].sum(axis=0) / divisor
+        of_site = (values[rows] - mean[site]) * of_seen
+        left = of_site.sum(axis=0) / divisor
+        mean[site] += left
+        of_site -= left * of_seen
         squares[site] = np.einsum("ij,ij->j", of_site, of_site)
         cross[site] = covariates.T @ of_site
         offset = covariates.T @ of_seen / divisor
-        covariate_mean[site] = site_mean[site] + offset
+        covariate_mean[site] = scans.centred.mean[site] + offset
         for column in range(n_covariates):
             product = covariates * covariates[:, [column]]
-            products[site, column] = (
-                product.T @ of_seen - seen_scans[site] * offset * offset[column]
-            )
-    return Moments(
-        count=seen_scans,
-        covariate_mean=covariate_mean,
-        feature_mean=np.where(seen_scans > 0, mean + origin, 0.0),
-        covariate_products=products,
-        cross_products=cross,
-        feature_squares=squares,
-    )
+            products[site, column] = product.T @ of_seen - divisor * offset * offset[column]
+    return Moments(seen_scans, covariate_mean, mean, products, cross, squares)
 
 
 def merge(first: Moments, second: Moments) -> Moments:

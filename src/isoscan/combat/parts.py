@@ -108,10 +108,7 @@ def from_parts(
     estimator.remove_design_ = Design.from_json(facts["remove"])
     _require_shapes(estimator, facts, arrays)
     estimator.model_ = _site_model(facts, arrays)
-    names = estimator._names()
-    estimator.passed_through_ = [
-        name for name, same in zip(names, estimator.model_.passed_through, strict=True) if same
-    ]
+    estimator.passed_through_ = estimator._names(estimator.model_.passed_through)
     return estimator
 
 
