@@ -1,0 +1,248 @@
+"""Render the facts as one HTML file that needs no network and nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isoscan.errors import OutputExistsError, count
+from isoscan.report.drawings import (
+    draw_ks,
+    draw_model_effects,
+    draw_site_effects,
+    draw_site_medians,
+    draw_slopes,
+    p_legend,
+)
+from isoscan.report.facts import as_plain
+from isoscan.report.listing import list_changes, list_features, list_sites
+from isoscan.report.strips import draw_covariates
+from isoscan.report.svg import Drawing
+from isoscan.report.wording import number, percent, plain_term
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_WORDS = {"problem": "Problem", "warning": "Caution", "note": "Note", "good": "Good"}
+_NO_MARKUP = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
+
+Facts = Mapping[str, Any]
+
+
+def render_report(facts: Facts) -> str:
+    """Render facts as one HTML page.
+
+    Parameters
+    ----------
+    facts : mapping
+        From `collect_facts`, or the same read back from JSON.
+
+    Returns
+    -------
+    str
+        HTML with everything inside; it loads nothing.
+
+    Examples
+    --------
+    >>> from isoscan.report.facts import collect_facts
+    >>> render_report(collect_facts(title="Pilot"))[:15]
+    '<!DOCTYPE html>'
+    """
+    from markupsafe import Markup
+
+    plain = as_plain(facts)
+    drawings = _draw(plain)
+    script = _template_text("script.js")
+    evaluate, describe, model = (plain[key] or {} for key in ("evaluate", "describe", "model"))
+    return (
+        _templates()
+        .get_template("report.html")
+        .render(
+            facts=plain,
+            sections=_sections(plain, drawings),
+            subtitle=_subtitle(plain),
+            drawings=drawings,
+            data=Markup(embed_json(_browser_data(plain, drawings))),  # escaped there
+            style=Markup(_template_text("style.css")),
+            script=Markup(script),
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            table=list_features(evaluate) if evaluate else None,
+            summary=evaluate.get("site_effects", {}).get("summary"),
+            distributions=evaluate.get("distributions"),
+            predictability=evaluate.get("predictability"),
+            biology=evaluate.get("biology"),
+            sites_table=list_sites(describe) if describe else None,
+            outliers=_outliers(describe),
+            plain_sentences=_sentences(describe),
+            paragraphs=_paragraphs(model.get("methods_text")),
+            p_legend=p_legend(),
+        )
+    )
+
+
+def write_report(facts: Facts, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+    """Write the report to a file, completely or not at all.
+
+    Parameters
+    ----------
+    facts : mapping
+        From `collect_facts`.
+    path : path-like
+        Name of the HTML file.
+    overwrite : bool
+        Replace a file that exists.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    OutputExistsError
+        If the file exists and `overwrite` is False.
+    """
+    target = Path(path)
+    if target.exists() and not overwrite:
+        raise OutputExistsError(
+            f"{target} exists. Choose another name, or pass overwrite=True (--overwrite).",
+            path=str(target),
+        )
+    page = render_report(facts).encode("utf-8", errors="replace")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".report-", suffix=".html")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(page)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def embed_json(value: Any) -> str:
+    r"""Write JSON that no browser can mistake for markup.
+
+    Parameters
+    ----------
+    value : object
+        What JSON can hold.
+
+    Returns
+    -------
+    str
+        ASCII without ``<``, ``>`` and ``&``.
+
+    Examples
+    --------
+    >>> embed_json({"site": "</script>"})
+    '{"site":"\\u003c/script\\u003e"}'
+    """
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).translate(_NO_MARKUP)
+
+
+def _draw(facts: Facts) -> dict[str, Drawing]:
+    drawings: dict[str, Drawing] = {}
+    evaluate, model, describe = facts["evaluate"], facts["model"], facts["describe"]
+    if facts["features"]:
+        drawings["medians"] = draw_site_medians(facts["features"])
+    if evaluate:
+        drawings["effects"] = draw_site_effects(evaluate)
+        if evaluate.get("distributions"):
+            drawings["ks"] = draw_ks(evaluate["distributions"])
+        terms = (evaluate.get("biology") or {}).get("terms")
+        if terms:
+            drawings["slopes"] = draw_slopes(terms, evaluate["features"])
+    if model and model.get("site_effects"):
+        drawings["model"] = draw_model_effects(model["site_effects"])
+    if describe and describe.get("covariates"):
+        drawings["covariates"] = draw_covariates(describe)
+    return drawings
+
+
+def _sections(facts: Facts, drawings: Mapping[str, Drawing]) -> list[dict[str, str]]:
+    evaluate = facts["evaluate"] or {}
+    present = {
+        "summary": ("Summary", True),
+        "features": ("Features", facts["features"]),
+        "effects": ("Site effects", drawings.keys() & {"effects", "medians", "model"}),
+        "distributions": (
+            "Distributions",
+            evaluate.get("distributions") or evaluate.get("predictability"),
+        ),
+        "biology": ("Biology", evaluate.get("biology")),
+        "sample": ("Sample", facts["describe"]),
+        "methods": ("Methods", facts["model"]),
+    }
+    return [{"id": key, "name": name} for key, (name, there) in present.items() if there]
+
+
+def _subtitle(facts: Facts) -> str:
+    parts = []
+    size = facts["evaluate"] or facts["describe"]
+    if size:
+        features = size["features"]
+        parts += [count(size["scans"], "scan"), count(size["sites"], "site")]
+        parts.append(count(features, "feature"))
+    if facts["model"]:
+        preserve = facts["model"].get("preserve")
+        parts.append(facts["model"]["method"] + (f", preserving {preserve}" if preserve else ""))
+    return " · ".join(parts)
+
+
+def _browser_data(facts: Facts, drawings: Mapping[str, Drawing]) -> dict[str, Any]:
+    return {
+        "features": facts["features"],
+        "numbers": list_changes(facts["evaluate"]) if facts["evaluate"] else {},
+        "panels": {name: drawing["panels"] for name, drawing in drawings.items()},
+    }
+
+
+def _sentences(describe: Facts) -> list[str]:
+    """Single values, units and codes for missing that a person should look at."""
+    keys = ("sentinels", "units", "extremes")
+    return [item["sentence"] for key in keys for item in describe.get(key) or ()]
+
+
+def _outliers(describe: Facts) -> list[dict[str, Any]]:
+    scans = (describe.get("outliers") or {}).get("scans") or ()
+    return [{**scan, "worst": _named(scan.get("worst") or ())} for scan in scans]
+
+
+def _named(worst: Any) -> str:
+    names = [item["feature"] if isinstance(item, Mapping) else str(item) for item in worst]
+    return ", ".join(names[:3])
+
+
+def _paragraphs(text: Any) -> list[str]:
+    parts = text.split("\n\n") if isinstance(text, str) else text or []
+    return [part for part in parts if part.strip()]
+
+
+@cache
+def _templates() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("isoscan.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(percent=percent, number=number, plain_term=plain_term, words=_WORDS)
+    return environment
+
+
+@cache
+def _template_text(name: str) -> str:
+    return (files("isoscan.report") / "templates" / name).read_text(encoding="utf-8")

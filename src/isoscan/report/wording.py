@@ -1,0 +1,128 @@
+"""Write numbers the way people read them: few digits, no false precision."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, TypeGuard
+
+NONE = "–"
+
+
+def percent(share: float | None) -> str:
+    """Write a share as a percentage with two sensible digits.
+
+    Parameters
+    ----------
+    share : float or None
+        Share between 0 and 1.
+
+    Returns
+    -------
+    str
+        Percentage; a dash when there is no number.
+
+    Examples
+    --------
+    >>> percent(0.4567), percent(0.0312), percent(0.00001), percent(0), percent(None)
+    ('46%', '3.1%', '<0.1%', '0%', '–')
+    """
+    if not is_number(share):
+        return NONE
+    value = 100 * float(share)
+    if 0 < abs(value) < 0.1:
+        return "<0.1%"
+    return f"{value:.1f}%" if 0 < abs(value) < 9.95 else f"{value:.0f}%"
+
+
+def p_value(value: float | None) -> str:
+    """Write a p value with at most two significant digits.
+
+    Parameters
+    ----------
+    value : float or None
+        P value.
+
+    Returns
+    -------
+    str
+        The value, or "<0.001".
+
+    Examples
+    --------
+    >>> p_value(0.0432), p_value(1e-9), p_value(0.51)
+    ('0.043', '<0.001', '0.51')
+    """
+    if not is_number(value):
+        return NONE
+    return "<0.001" if float(value) < 0.001 else f"{float(value):.2g}"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a number with a few significant digits and a true minus sign.
+
+    Parameters
+    ----------
+    value : float or None
+        Number.
+    digits : int
+        Significant digits; whole numbers keep all of theirs.
+
+    Returns
+    -------
+    str
+        The number; a dash when there is none.
+
+    Examples
+    --------
+    >>> number(0.123456), number(-12.3456), number(15234.0), number(1e-7)
+    ('0.123', '−12.3', '15234', '1e−07')
+    """
+    if not is_number(value):
+        return NONE
+    size = abs(float(value))
+    text = f"{value:.0f}" if 10**digits <= size < 1e7 else f"{value:.{digits}g}"
+    return text.replace("-", "−")
+
+
+def plain_term(term: str) -> str:
+    """Write a term of a formula the way people say it.
+
+    Parameters
+    ----------
+    term : str
+        Column of a design matrix.
+
+    Returns
+    -------
+    str
+        Name of the covariate and, after a colon, its level.
+
+    Examples
+    --------
+    >>> plain_term("C(sex)[T.M]"), plain_term("age"), plain_term("diagnosis[patient]")
+    ('sex: M', 'age', 'diagnosis: patient')
+    """
+    coded = re.fullmatch(r"(?:C\()?([^(),\[\]:]+)(?:,[^)]*)?\)?\[(?:T\.)?([^\]]*)\]", term)
+    return f"{coded[1].strip()}: {coded[2]}" if coded else term
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Tell numbers from gaps.
+
+    Parameters
+    ----------
+    value : object
+        Anything.
+
+    Returns
+    -------
+    bool
+        True for a finite number.
+
+    Examples
+    --------
+    >>> is_number(1.5), is_number(None), is_number(float("nan"))
+    (True, False, False)
+    """
+    return isinstance(value, int | float) and math.isfinite(value)
