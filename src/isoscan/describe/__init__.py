@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
@@ -93,18 +94,26 @@ def describe(
     """
     study = gather_study(X, sites, covariates)
     used, declared = covariates_of(preserve, study.covariate_names)
-    sorted_covariates = sort_covariates(study, used=used, declared=declared)
-    facts = _facts_about_measures(study)
-    facts |= _facts_about_covariates(study, sorted_covariates)
-    numeric = without_sentinels(sorted_covariates.numeric, facts["sentinels"])
-    categories = examine_categories(study, sorted_covariates)
+    with np.errstate(all="ignore"):  # numbers near the limits of floats are data too
+        return _facts_of(study, sort_covariates(study, used=used, declared=declared), preserve)
+
+
+def _facts_of(study: Study, covariates: SortedCovariates, preserve: str | None) -> Facts:
+    facts = _facts_about_measures(study) | _facts_about_covariates(study, covariates)
+    numeric = without_sentinels(covariates.numeric, facts["sentinels"])
+    categories = examine_categories(study, covariates)
     spread = {name: numeric[name] for name in numeric if name not in categories["fixed_by_site"]}
-    known = {(scan, item["column"]) for item in facts["sentinels"] for scan in item["scans"]}
     facts["overlap"] = find_overlap(study, spread)
     facts["confounding"] = examine_design(study, preserve) | categories
-    facts["extremes"] = find_extremes(study, spread, known)
+    facts["extremes"] = find_extremes(study, spread, _explained(facts))
     facts["findings"] = list_findings(facts)
     return facts
+
+
+def _explained(facts: Facts) -> set[tuple[str, str]]:
+    """Scan and column of codes for missing values, site and column of other units."""
+    codes = {(scan, item["column"]) for item in facts["sentinels"] for scan in item["scans"]}
+    return codes | {(item["site"], name) for item in facts["units"] for name in item["names"]}
 
 
 def _facts_about_measures(study: Study) -> Facts:

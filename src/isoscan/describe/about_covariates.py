@@ -97,7 +97,7 @@ def _about_categories(facts: Facts) -> Iterator[Finding]:
 def _about_overlap(facts: Facts) -> Iterator[Finding]:
     for name, found in facts["overlap"].items():
         number = found["n_pairs_without_overlap"]
-        ranges = facts["covariates"][name]["by_site"]
+        ranges = found["ranges"]
         if number:
             first, second = found["limited_by"]
             yield say(
@@ -119,8 +119,8 @@ def _about_overlap(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _range(summary: Facts) -> str:
-    return f"{in_words(summary['min'])} to {in_words(summary['max'])}"
+def _range(bounds: list[float]) -> str:
+    return " to ".join(in_words(bound) for bound in bounds)
 
 
 def _limits(sites: list[str]) -> str:

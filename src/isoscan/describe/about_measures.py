@@ -43,8 +43,12 @@ def findings_about_measures(facts: Facts) -> Iterator[Finding]:
 def _about_sites(facts: Facts) -> Iterator[Finding]:
     sites = facts["sites"]
     if len(sites) == 1:
-        sentence = f"All {count(facts['scans'], 'scan')} come from one site, {name_some(sites)}: "
-        yield say("problem", "one-site", sentence + "there is nothing to harmonize.")
+        yield say(
+            "problem",
+            "one-site",
+            f"All scans ({facts['scans']}) come from one site, {name_some(sites)}: there is "
+            f"nothing to harmonize.",
+        )
         return
     single = [site for site, n in sites.items() if n == 1]
     if single:
@@ -72,6 +76,8 @@ def _about_sites(facts: Facts) -> Iterator[Finding]:
 
 
 def _about_values(facts: Facts) -> Iterator[Finding]:
+    if not facts["features"]:
+        yield say("problem", "no-features", "There are no measures. Was every column left out?")
     if facts["infinite"]:
         found = [(item["scan"], item["feature"]) for item in facts["infinite"]]
         yield say(
@@ -220,6 +226,8 @@ def _about_outliers(facts: Facts) -> Iterator[Finding]:
     rule = outliers["rule"]
     found = outliers["scans"]
     words = f"at least {percent(rule['share'])} of features beyond {rule['sd']:g} SD"
+    if facts["features"] * rule["share"] <= 1:
+        words += f"; of {count(facts['features'], 'feature')}, one is enough"
     if found:
         by_site: dict[str, int] = defaultdict(int)
         for item in found:
@@ -232,7 +240,7 @@ def _about_outliers(facts: Facts) -> Iterator[Finding]:
             f"({percent(len(found) / facts['scans'])}) stand out within their own site ({words}, "
             f"{count(rounds, 'round')}): {with_detail(largest_first(by_site))}. None is removed.",
         )
-    elif len(outliers["not_checked"]) < len(facts["sites"]):
+    elif facts["features"] and len(outliers["not_checked"]) < len(facts["sites"]):
         yield say("good", "no-outlying-scans", f"No scan stands out within its site ({words}).")
     if outliers["not_checked"]:
         sites = [(site, facts["sites"][site]) for site in outliers["not_checked"]]

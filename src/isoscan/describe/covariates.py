@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from isoscan.describe.plain import Facts, plain
 from isoscan.describe.study import Study
 
+LEVEL_CODES = ("-99999", "-9999", "-999", "-99", "-9", "99", "999", "9999", "99999")
+"""Numbers among coded categories that commonly stand for a missing value."""
 MOST_LEVELS = 20
 """A column with more categories is not tabulated unless the formula uses it."""
 
@@ -111,8 +113,9 @@ def _numbers(column: pd.Series[Any]) -> pd.Series[Any] | None:
 
 
 def _is_code(numbers: pd.Series[Any]) -> bool:
-    """Two whole numbers, as in 0/1 or 1/2, stand for categories."""
+    """Two whole numbers, as in 0/1 or 1/2, stand for categories; codes for missing aside."""
     values = numbers.dropna()
+    values = values[~values.isin([float(code) for code in LEVEL_CODES])]
     return values.nunique() <= 2 and bool((values % 1 == 0).all())
 
 

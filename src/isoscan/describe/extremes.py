@@ -7,7 +7,7 @@ the median absolute deviation scaled to an SD.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ _SIZE = re.compile(r"(vol|volume|thickness|area|thickavg|surfavg)$", re.I)
 def find_extremes(
     study: Study,
     numeric: Mapping[str, pd.Series[Any]],
-    known: Collection[tuple[str, str]] = (),
+    known: Set[tuple[str, str]] = frozenset(),
 ) -> list[Facts]:
     """Find values far from their site and from all sites, and impossible ones.
 
@@ -41,8 +41,9 @@ def find_extremes(
         The scans.
     numeric : mapping of {str: Series of float}
         Numeric covariates.
-    known : collection of (str, str)
-        Pairs of scan and column that are explained already (codes for missing values).
+    known : set of (str, str)
+        Pairs of scan and column, or site and column, that are explained already: codes for
+        missing values, other units.
 
     Returns
     -------
@@ -62,13 +63,13 @@ def find_extremes(
     everywhere, within, typical = _distances(values, study.sites)
     skull = _litres(study)
     size = [bool(_SIZE.search(name)) for name in names]
-    impossible = (values < 0) & np.array(size)
+    impossible = (values < 0) & np.array(size, dtype=bool)
     for column, litres in skull.items():
         impossible[:, column] |= (litres < SKULL[0]) | (litres > SKULL[1])
     far = (everywhere > FAR) & (np.isnan(within) | (within > FAR))
     found = []
     for row, column in zip(*np.nonzero(far | impossible), strict=True):
-        if (study.scans[row], names[column]) in known:
+        if known & {(study.scans[row], names[column]), (study.sites[row], names[column])}:
             continue
         facts = {
             "scan": study.scans[row],

@@ -31,7 +31,8 @@ def find_overlap(study: Study, numeric: Mapping[str, pd.Series[Any]]) -> Facts:
     dict
         Per covariate: common_range (None if some sites do not overlap), share_inside,
         share inside by_site, pairs_without_overlap (at most 200, sorted), their number
-        n_pairs_without_overlap, and limited_by, the sites whose ranges bound the common one.
+        n_pairs_without_overlap, ranges by site, and limited_by, the sites whose ranges bound
+        the common one.
 
     Examples
     --------
@@ -71,5 +72,6 @@ def _compare(study: Study, values: NDArray[np.float64]) -> Facts:
         },
         "pairs_without_overlap": pairs,
         "n_pairs_without_overlap": int(apart.sum()),
+        "ranges": {site: [float(own[0]), float(own[1])] for site, own in ranges.items()},
         "limited_by": [names[int(lows.argmax())], names[int(highs.argmin())]],
     }

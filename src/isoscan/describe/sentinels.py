@@ -9,15 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from isoscan.describe.covariates import SortedCovariates
-from isoscan.describe.plain import Facts, in_words
+from isoscan.describe.covariates import LEVEL_CODES, SortedCovariates
+from isoscan.describe.plain import Facts
 from isoscan.describe.study import Study, name_scans
 from isoscan.errors import count
 
 CODES = (-99999, -9999, -999, -99, -9, -1, 0, 99, 888, 999, 8888, 9999, 99999)
 """Numbers that commonly stand for a missing value."""
-LEVEL_CODES = ("-99999", "-9999", "-999", "-99", "-9", "99", "999", "9999", "99999")
-"""The same among categories that are coded by numbers."""
 FAR = 5.0
 """Standard deviations of the other values from which a code is far out."""
 
@@ -92,6 +90,7 @@ def far_codes(values: NDArray[np.float64]) -> list[tuple[float, NDArray[np.intp]
         if code == 0 and len(others) < 0.95 * len(rest):
             continue  # zero that often is a value
         if _is_far(code, others, distance) or _is_impossible(code, others):
+            distance = min(distance, 1e300)  # the rest may hardly vary
             found.append((float(code), np.flatnonzero(values == code), float(distance)))
             rest = others
     return found
@@ -112,7 +111,7 @@ def _is_impossible(code: float, others: NDArray[np.float64]) -> bool:
 def _facts_of(study: Study, column: str, code: float, rows: NDArray[np.intp], sd: float) -> Facts:
     sentence = (
         f"{column} = {code:g} in {count(len(rows), 'scan')} ({name_scans(study, rows, 3)}) "
-        f"is {in_words(round(sd, 1) if sd < 10 else round(sd))} SD away from the rest: "
+        f"is {sd:,.{int(sd < 10)}f} SD away from the rest: "
         f"{reason_for(code)} Replace it by n/a."
     )
     return _sentinel(study, column, code, rows, sd, sentence)

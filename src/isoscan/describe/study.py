@@ -152,7 +152,7 @@ def _refuse_repeated(names: list[str], what: str) -> None:
 def _refuse_transposed(values: NDArray[np.float64], sites: Any) -> None:
     n_rows, n_columns = values.shape
     n_sites = len(sites) if hasattr(sites, "__len__") else n_rows
-    if n_sites == n_columns != n_rows:
+    if 1 < n_sites == n_columns != n_rows:
         raise UnmatchedRowsError(
             f"the measures have {count(n_rows, 'row')} and {count(n_columns, 'column')}, and there "
             f"are {n_sites} site labels: are the measures transposed? Scans belong in rows."

@@ -10,6 +10,7 @@ from isoscan.describe.plain import Facts, in_words, percent
 from isoscan.errors import count
 
 WIDTH = 100
+MOST_SITES = 60
 MOST_LINES = 10
 """Lines of names per section; the rest is counted."""
 
@@ -82,10 +83,12 @@ def _site_table(facts: Facts) -> Iterator[str]:
     while sum(widths) + 2 * len(widths) > WIDTH and len(columns) > 2:
         columns.pop(-2 if len(columns) > 3 else -1)  # covariates give way before outliers do
         widths = [max(map(len, column)) for column in columns]
-    for row in zip(*columns, strict=True):
+    for row in list(zip(*columns, strict=True))[: MOST_SITES + 1]:
         cells = [row[0].ljust(widths[0])]
         cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         yield "  " + "  ".join(cells)
+    if len(facts["sites"]) > MOST_SITES:
+        yield f"  and {len(facts['sites']) - MOST_SITES} more"
 
 
 def _shorten(name: str, width: int = 24) -> str:

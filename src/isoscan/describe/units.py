@@ -43,12 +43,11 @@ def find_unit_mixups(study: Study) -> list[Facts]:
     suspects = _spread_out(quartiles[1])
     if not suspects.any():
         return []
-    quartiles = quartiles[:, :, suspects]
+    ratios = np.stack([_ratios_to_others(quarter[:, suspects]) for quarter in quartiles])
     names = np.array(study.features, dtype=object)[suspects]
     found = []
     for position, site in enumerate(study.rows_of):
-        ratios = _ratios_to_others(quartiles, position)
-        found += _mixups_at(study, site, names, ratios)
+        found += _mixups_at(study, site, names, ratios[:, position])
     if len(study.rows_of) == 2:  # either site may be the odd one: say it once
         found = [item for item in found if item["ratio"] > 1]
     return found
@@ -68,16 +67,21 @@ def _spread_out(medians: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray(high > 100 * low)
 
 
-def _ratios_to_others(quartiles: NDArray[np.float64], position: int) -> NDArray[np.float64]:
-    """Ratio of a site's quartiles to the median of the other sites' quartiles."""
-    reference = np.stack(
-        [
-            pd.DataFrame(np.delete(quarter, position, axis=0)).median().to_numpy()
-            for quarter in quartiles
-        ]
-    )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(quartiles[:, position] / reference)
+def _ratios_to_others(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ratio of each site's value to the (geometric) median of the other sites' values.
+
+    Leaving one out of a sorted column moves the middle by at most one place, so the
+    medians of the others are read from the column sorted once.
+    """
+    ranks = values.argsort(axis=0).argsort(axis=0)
+    ordered = np.sort(values, axis=0)  # NaN last
+    others = np.maximum((~np.isnan(values)).sum(axis=0) - 1, 0)
+    left, right = np.maximum(others - 1, 0) // 2, others // 2
+    columns = np.arange(values.shape[1])
+    below = ordered[left + (ranks <= left), columns]
+    above = ordered[right + (ranks <= right), columns]
+    middle = np.sqrt(np.where(below * above > 0, below * above, np.nan)) * np.sign(below)
+    return np.asarray(np.where(others > 0, values / middle, np.nan))
 
 
 def _mixups_at(
