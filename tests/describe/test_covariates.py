@@ -67,7 +67,7 @@ def test_decimal_commas_are_pointed_out() -> None:
 
 def test_summary_by_site_equals_pandas() -> None:
     people = simulate_tables(2, (20, 30), random_state=0).people
-    people.iloc[3, people.columns.get_loc("age")] = np.nan
+    people.loc["sub-0004", "age"] = np.nan
     found = facts_of(people, people.site)["covariates"]
     first = people.age[people.site == "SITE01"]
     summary = found["age"]["by_site"]["SITE01"]

@@ -137,12 +137,10 @@ def test_volumes_that_are_often_zero_are_no_codes() -> None:
 @pytest.mark.parametrize("columns", [slice(None), slice(0, 1)], ids=["all features", "one feature"])
 def test_site_in_other_units_is_named_and_nothing_else(factor: float, columns: slice) -> None:
     measures, people = cohort()
-    at_site = (people.site == "SITE02").to_numpy()
-    measures.iloc[at_site, columns] *= factor
+    named = measures.columns[columns]
+    measures.loc[people.site == "SITE02", named] *= factor
     facts = describe(measures, sites=people.site)
-    assert [(item["site"], item["features"]) for item in facts["units"]] == [
-        ("SITE02", len(measures.columns[columns]))
-    ]
+    assert [(item["site"], item["features"]) for item in facts["units"]] == [("SITE02", len(named))]
     assert facts["units"][0]["ratio"] == pytest.approx(factor, rel=0.3)
     assert facts["extremes"] == []
 

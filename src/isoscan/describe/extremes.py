@@ -124,7 +124,8 @@ def _robust_z(
     by_group = deviation.groupby(groups)
     spread = 1.4826 * by_group.transform("median").to_numpy()
     enough = by_group.transform("count").to_numpy() >= at_least
-    return deviation.to_numpy() / np.where(enough & (spread > 0), spread, np.nan)
+    distance = deviation.to_numpy() / np.where(enough & (spread > 0), spread, np.nan)
+    return np.asarray(np.minimum(distance, 1e300))  # the others may hardly vary
 
 
 def _litres(study: Study) -> dict[int, NDArray[np.float64]]:
@@ -157,4 +158,4 @@ def _sentence(facts: Facts, litres: float | None) -> str:
         )
     if facts["impossible"]:
         return f"{value}, but a size cannot be negative; {typical}."
-    return f"{value}, {in_words(facts['robust_z'])} robust SD away; {typical} at this site."
+    return f"{value}, {facts['robust_z']:.3g} robust SD away; {typical} at this site."
