@@ -9,6 +9,7 @@ import report_cohort
 
 from isoscan.errors import OutputExistsError
 from isoscan.report import render_report, write_report
+from isoscan.report.drawings import site_medians
 
 HOSTILE = "<script>alert(1)</script>&\"'\u2028</style>$x^2$"
 
@@ -135,3 +136,11 @@ def test_an_existing_report_is_not_overwritten_unasked(tmp_path, facts, text):
     path.write_text("old")
     assert write_report(facts, path, overwrite=True).read_text(encoding="utf-8") == text
     assert [file.name for file in path.parent.iterdir()] == ["report.html"]
+
+
+def test_features_without_spread_are_not_in_the_map_of_site_medians(cohort):
+    flat = cohort.measures.assign(flat=1.0)
+    facts = report_cohort.collect_facts(flat, sites=cohort.people.site)
+    assert "flat" in facts["features"]["names"]
+    assert "flat" not in site_medians(facts["features"], "before").columns
+    render_report(facts)

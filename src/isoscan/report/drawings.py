@@ -52,7 +52,7 @@ def draw_site_effects(evaluate: Facts) -> Drawing:
         axes.vlines(rank, after[order], before[order], color=RULE, linewidth=0.8, zorder=0)
         axes.plot(rank, before[order], "o", color=BEFORE, ms=3.6, mew=0, label="before")
         axes.plot(rank, after[order], "o", color=AFTER, ms=3.6, mew=0, label="after")
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
         axes.set_ylim(bottom=0)
         axes.margins(x=0.01)
         axes.set_xlabel("features, largest site effect first")
@@ -76,15 +76,15 @@ def draw_site_medians(features: Facts) -> Drawing:
         The drawing.
     """
     parts = {when: site_medians(features, when) for when in ("before", "after") if features[when]}
-    order = order_by_effect(parts["before"])
+    order = parts["before"].columns[order_by_effect(parts["before"])]
     limit = colour_limit(parts["before"].to_numpy())
     height = (0.8 if len(order) > 1 else 1.2) + len(parts) * (0.45 + 0.2 * len(features["sites"]))
     with drawing_on_page("medians", (WIDTH, height + 1.2)) as (figure, drawing):
         rows = figure.subplots(len(parts), 1, sharex=True, squeeze=False)[:, 0]
         for axes, (when, values) in zip(rows, parts.items(), strict=True):
-            values = values.iloc[:, order]
-            _heat_map(axes, values, limit, when)
-            _remember(drawing, axes, values, f"{when}: ", " spreads")
+            values = values.reindex(columns=order)
+            _heat_map(axes, values, limit, when if len(parts) > 1 else "")
+            _remember(drawing, axes, values, f"{when}: " if len(parts) > 1 else "", " spreads")
         for axes in rows[:-1]:
             axes.tick_params(labelbottom=False)
         _colour_scale(figure, list(rows), limit, "median − middle of the sites", 18 * len(rows))
@@ -192,7 +192,7 @@ def site_medians(features: Facts, when: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame of shape (n_sites, n_features)
-        Deviations; NaN where a site has no value.
+        Deviations; NaN where a site has no value. Features without spread are left out.
     """
     column = features["statistics"].index
     boxes = np.array(features[when], dtype=float)
@@ -200,7 +200,8 @@ def site_medians(features: Facts, when: str) -> pd.DataFrame:
     medians = pd.DataFrame(boxes[:, :, column("median")])
     spread = pd.DataFrame(spreads).median(axis=1)
     deviations = medians.sub(medians.median(axis=1), axis=0).div(spread.where(spread > 0), axis=0)
-    return deviations.T.set_axis(features["sites"]).set_axis(features["names"], axis=1)
+    named = deviations.T.set_axis(features["sites"]).set_axis(features["names"], axis=1)
+    return named.loc[:, spread.gt(0).to_numpy()]
 
 
 def _heat_map(axes: Axes, values: pd.DataFrame, limit: float, title: str) -> None:

@@ -21,6 +21,7 @@ from isoscan.report.drawings import (
     draw_site_medians,
     draw_slopes,
     p_legend,
+    site_medians,
 )
 from isoscan.report.facts import as_plain
 from isoscan.report.listing import list_changes, list_features, list_sites
@@ -153,7 +154,7 @@ def embed_json(value: Any) -> str:
 def _draw(facts: Facts) -> dict[str, Drawing]:
     drawings: dict[str, Drawing] = {}
     evaluate, model, describe = facts["evaluate"], facts["model"], facts["describe"]
-    if facts["features"]:
+    if facts["features"] and not site_medians(facts["features"], "before").empty:
         drawings["medians"] = draw_site_medians(facts["features"])
     if evaluate:
         drawings["effects"] = draw_site_effects(evaluate)
@@ -215,7 +216,8 @@ def _sentences(describe: Facts) -> list[str]:
 
 def _outliers(describe: Facts) -> list[dict[str, Any]]:
     scans = (describe.get("outliers") or {}).get("scans") or ()
-    return [{**scan, "worst": _named(scan.get("worst") or ())} for scan in scans]
+    named = [{**scan, "worst": _named(scan.get("worst") or ())} for scan in scans]
+    return sorted(named, key=lambda scan: -(scan["share"] or 0))
 
 
 def _named(worst: Any) -> str:

@@ -81,7 +81,7 @@ def _draw_shares(axes: Axes, facts: Facts, sites: list[str]) -> None:
         )  # fmt: skip
         start += shares[:, position]
     axes.set_xlim(0, 1)
-    axes.set_xticks([0, 0.5, 1], ["0", "50%", "100%"])
+    axes.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, frameon=False,
                 fontsize="small", handlelength=0.9, columnspacing=1.0, borderpad=0.1)  # fmt: skip
     _frame(axes, sites)

@@ -151,11 +151,14 @@ def _prediction(evaluate: Facts) -> Iterable[dict[str, Any]]:
     before, after = predicted.get("before"), predicted.get("after")
     if before and after:
         chance = predicted.get("chance")
+        note = f"balanced accuracy; chance is {percent(chance)}"
+        if is_number(chance) and is_number(after.get("high")) and after["high"] < chance:
+            note += "; less than chance means not predictable"
         yield _change(
             "Site guessed right from the measures",
             before.get("balanced_accuracy"),
             after.get("balanced_accuracy"),
-            f"balanced accuracy; chance is {percent(chance)}",
+            note,
             chance,
         )
 
@@ -171,10 +174,10 @@ def _kept_slopes(evaluate: Facts) -> Iterable[dict[str, Any]]:
     if known:
         lowest = min(known, key=lambda term: known[term])
         others = [term for term in known if term != lowest]
-        note = "correlation before and after over features, "
+        note = "lowest correlation over features: "
         yield {
-            "label": "Covariate slopes kept",
-            "note": note + lowest + (f"; higher for {', '.join(others[:3])}" if others else ""),
+            "label": "Covariate slopes, before and after",
+            "note": note + lowest + (f"; also tested: {', '.join(others[:3])}" if others else ""),
             "before": None,
             "after": f"r = {known[lowest]:.2f}".replace("-", "−"),
             "share_before": None,

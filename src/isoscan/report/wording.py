@@ -7,10 +7,11 @@ import re
 from typing import Any, TypeGuard
 
 NONE = "–"
+NO_BREAK = "\u00a0"
 
 
 def percent(share: float | None) -> str:
-    """Write a share as a percentage with two sensible digits.
+    """Write a share as a percentage with two sensible digits and a no-break space.
 
     Parameters
     ----------
@@ -24,15 +25,17 @@ def percent(share: float | None) -> str:
 
     Examples
     --------
-    >>> percent(0.4567), percent(0.0312), percent(0.00001), percent(0), percent(None)
-    ('46%', '3.1%', '<0.1%', '0%', '–')
+    >>> texts = percent(0.4567), percent(0.0312), percent(0.00001), percent(0), percent(None)
+    >>> [text.replace(NO_BREAK, " ") for text in texts]
+    ['46 %', '3.1 %', '<0.1 %', '0 %', '–']
     """
     if not is_number(share):
         return NONE
     value = 100 * float(share)
     if 0 < abs(value) < 0.1:
-        return "<0.1%"
-    return f"{value:.1f}%" if 0 < abs(value) < 9.95 else f"{value:.0f}%"
+        return f"<0.1{NO_BREAK}%"
+    text = f"{value:.1f}" if 0 < abs(value) < 9.95 else f"{value:.0f}"
+    return f"{text}{NO_BREAK}%"
 
 
 def p_value(value: float | None) -> str:
@@ -76,12 +79,12 @@ def number(value: float | None, digits: int = 3) -> str:
     Examples
     --------
     >>> number(0.123456), number(-12.3456), number(15234.0), number(1e-7)
-    ('0.123', '−12.3', '15234', '1e−07')
+    ('0.123', '−12.3', '15,234', '1e−07')
     """
     if not is_number(value):
         return NONE
     size = abs(float(value))
-    text = f"{value:.0f}" if 10**digits <= size < 1e7 else f"{value:.{digits}g}"
+    text = f"{value:,.0f}" if 10**digits <= size < 1e9 else f"{value:.{digits}g}"
     return text.replace("-", "−")
 
 

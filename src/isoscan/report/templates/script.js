@@ -17,7 +17,8 @@
     parent.appendChild(node);
     return node;
   };
-  const write = (x) => (x === null ? "–" : String(x).replace("-", "−"));
+  const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 3 });
+  const write = (x) => (x === null ? "–" : (Math.abs(x) >= 1e4 && Math.abs(x) < 1e15 ? grouped.format(x) : String(x)).replace("-", "−"));
   let pick = () => {};
 
   /* light or dark */
@@ -208,7 +209,7 @@
     return found;
   };
 
-  const describeBox = (site, when, box) => `${features.sites[site]}, ${when}: ${box[at.n]} scans\nmedian ${write(box[at.median])}, mean ${write(box[at.mean])}\nmiddle half ${write(box[at.q25])} to ${write(box[at.q75])}\n5–95% ${write(box[at.q05])} to ${write(box[at.q95])}\nrange ${write(box[at.min])} to ${write(box[at.max])}`;
+  const describeBox = (site, when, box) => `${features.sites[site]}, ${when}: ${box[at.n]} scans\nmedian ${write(box[at.median])}, mean ${write(box[at.mean])}\nmiddle half ${write(box[at.q25])} to ${write(box[at.q75])}\n5–95 % ${write(box[at.q05])} to ${write(box[at.q95])}\nrange ${write(box[at.min])} to ${write(box[at.max])}`;
 
   const drawSite = (panel, when, site, y, height, x, from, to) => {
     const box = features[when][chosen][site];
@@ -234,13 +235,21 @@
     }
   };
 
+  const ruler = document.createElement("canvas").getContext("2d");
+  const fit = (text, room) => {
+    ruler.font = `12.5px ${getComputedStyle(document.body).fontFamily}`;
+    let cut = text;
+    while (cut.length > 1 && ruler.measureText(cut + "…").width > room && ruler.measureText(text).width > room) cut = cut.slice(0, -1);
+    return { text: cut === text ? text : cut + "…", width: Math.min(ruler.measureText(text).width, room) };
+  };
+
   const redraw = () => {
     const width = Math.max(plot.clientWidth, 280);
     const beside = width >= 560 && moments.length === 2;
     const order = siteOrder(), [from, to] = extent();
     const height = order.length > 40 ? 15 : order.length > 20 ? 19 : 24;
-    const longest = Math.max(...features.sites.map((name) => name.length));
-    const labels = Math.min(longest * 7.2 + 14, beside ? 150 : 120), gap = 22;
+    const names = features.sites.map((name) => fit(name, beside ? 150 : 110));
+    const labels = Math.max(...names.map((name) => name.width)) + 14, gap = 22;
     const panelWidth = beside ? (width - labels - gap - 8) / 2 : width - labels - 8;
     const panelHeight = order.length * height;
     const total = (beside ? 1 : moments.length) * (panelHeight + 62);
@@ -251,7 +260,7 @@
       const top = 24 + (beside ? 0 : number * (panelHeight + 62));
       const panel = draw(svg, "g", { class: when[0], "data-when": when });
       const x = (value) => left + ((value - from) / (to - from)) * panelWidth;
-      draw(panel, "text", { class: "panel-title", x: left, y: top - 9, style: "fill:var(--c)" }, when);
+      if (moments.length === 2) draw(panel, "text", { class: "panel-title", x: left, y: top - 9, style: "fill:var(--c)" }, when);
       for (const [value, text] of ticks(from, to, Math.max(panelWidth / 75, 2))) {
         draw(panel, "line", { class: "grid", x1: x(value), x2: x(value), y1: top, y2: top + panelHeight });
         draw(panel, "text", { class: "muted", x: x(value), y: top + panelHeight + 16, "text-anchor": "middle" }, text);
@@ -262,12 +271,10 @@
         const y = top + (row + 0.5) * height;
         drawSite(panel, when, site, y, height, x, from, to);
         if (number && beside) return;
-        const room = Math.floor((labels - 12) / 7);
-        const name = features.sites[site];
-        const label = draw(panel, "text", { x: labels - 8, y: y + 4, "text-anchor": "end" }, name.length > room ? name.slice(0, room - 1) + "…" : name);
-        draw(label, "title", {}, name);
+        const label = draw(panel, "text", { x: labels - 8, y: y + 4, "text-anchor": "end" }, names[site].text);
+        draw(label, "title", {}, features.sites[site]);
       });
-      draw(panel, "text", { class: "muted", x: left + panelWidth / 2, y: top + panelHeight + 33, "text-anchor": "middle" }, features.names[chosen].slice(0, Math.floor(panelWidth / 6.5)));
+      draw(panel, "text", { class: "muted", x: left + panelWidth / 2, y: top + panelHeight + 33, "text-anchor": "middle" }, fit(features.names[chosen], panelWidth).text);
     });
     listNumbers(order);
   };
