@@ -7,7 +7,7 @@ programs need not parse the sentence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Mapping, Sized
 from typing import Any
 
 
@@ -16,8 +16,8 @@ def name_some(names: Iterable[object], limit: int = 5) -> str:
 
     Parameters
     ----------
-    names : iterable
-        Names to list.
+    names : iterable or mapping
+        Names to list; a mapping gives a number to each.
     limit : int
         How many to spell out.
 
@@ -32,8 +32,13 @@ def name_some(names: Iterable[object], limit: int = 5) -> str:
     "'KCL', 'OSL'"
     >>> name_some("abcdefg", limit=2)
     "'a', 'b' and 5 more"
+    >>> name_some({"KCL": 4})
+    "'KCL' (4)"
     """
-    quoted = [f"'{name}'" for name in names]
+    if isinstance(names, Mapping):
+        quoted = [f"'{name}' ({number})" for name, number in names.items()]
+    else:
+        quoted = [f"'{name}'" for name in names]
     rest = len(quoted) - limit
     if rest <= 1:  # "and 1 more" would be as long as the name itself
         return ", ".join(quoted)
@@ -179,6 +184,14 @@ class TooManyTermsError(DesignError):
 
 class ModelFileError(IsoscanError, ValueError):
     """A model file is damaged, hostile, or from another version."""
+
+
+class MissingFileError(IsoscanError, FileNotFoundError):
+    """A file or folder to read is not there."""
+
+
+class MissingPackageError(IsoscanError, ImportError):
+    """An optional package is not installed."""
 
 
 class OutputExistsError(IsoscanError, FileExistsError):

@@ -87,7 +87,7 @@ def align_rows(
     if len(absent):
         raise UnmatchedRowsError(
             f"{len(absent)} of {len(index)} {rows} have no {what}: {name_some(absent)}. "
-            f"{_same_if_text(absent, other.index)}"
+            f"{explain_lookalike_ids(absent, other.index)}"
             f"Add them to the {what}, or leave these rows out.",
             ids=list(absent),
         )
@@ -102,10 +102,38 @@ def align_rows(
     return other.loc[index]
 
 
-def _same_if_text(absent: pd.Index[Any], present: pd.Index[Any]) -> str:
-    """Explain the most common cause: ids read as numbers ('001' became 1)."""
+def explain_lookalike_ids(absent: pd.Index[Any], present: pd.Index[Any]) -> str:
+    """Explain the most common cause of unmatched rows: '001' became 1.
+
+    Parameters
+    ----------
+    absent : Index
+        Identifiers that were not found.
+    present : Index
+        Identifiers they were looked for in.
+
+    Returns
+    -------
+    str
+        A sentence with a space at its end; empty if no pair looks alike.
+
+    Examples
+    --------
+    >>> explain_lookalike_ids(pd.Index(["001"]), pd.Index([1, 2]))
+    "'001' differs only in type or leading zeros; read ids as text. "
+    >>> explain_lookalike_ids(pd.Index(["07"]), pd.Index(["sub-07"]))
+    "'07' is there with another prefix or padding, as 'sub-07'. "
+    """
     texts = {str(label).lstrip("0") for label in present}
     alike = [label for label in absent if str(label).lstrip("0") in texts]
-    if not alike:
+    if alike:
+        return f"{name_some(alike, 1)} differs only in type or leading zeros; read ids as text. "
+    bare = {_bare(label): label for label in present}
+    other = next((label for label in absent if _bare(label) in bare), None)
+    if other is None:
         return ""
-    return f"{name_some(alike, 1)} differs only in type or leading zeros; read ids as text. "
+    return f"'{other}' is there with another prefix or padding, as '{bare[_bare(other)]}'. "
+
+
+def _bare(label: object) -> str:
+    return str(label).removeprefix("sub-").lstrip("0")
