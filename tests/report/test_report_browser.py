@@ -153,6 +153,12 @@ def test_sites_can_be_ordered_by_their_median(page):
     assert places == sorted(places)
 
 
+def test_zooming_leaves_no_scan_out(page):
+    before = len(page.find_elements("css selector", "#plot .dot"))
+    find(page, "#zoom").click()
+    assert len(page.find_elements("css selector", "#plot .dot")) == before > 0
+
+
 def test_a_cell_of_the_heat_map_is_named_under_the_pointer(page):
     from selenium.webdriver import ActionChains
 
