@@ -25,11 +25,15 @@ _HOMES = {
     "load": "isoscan.combat",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]
+_LAYERS = ("errors", "phantom")
+
+__all__ = ["__version__", *_LAYERS, *sorted(_HOMES)]
 
 
 def __getattr__(name: str) -> Any:
     """Import public names on first use, so that `import isoscan` is quick."""
+    if name in _LAYERS:
+        return import_module(f"isoscan.{name}")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'isoscan' has no attribute '{name}'")

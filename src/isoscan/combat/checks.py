@@ -52,7 +52,7 @@ def scans_to_fit(
     """Mark the scans that take part in the fit; refuse or leave out sites of one scan."""
     names, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     single = names[sizes < 2]
-    few = [f"{name} ({n})" for name, n in zip(names, sizes, strict=True) if 2 <= n < FEW_SCANS]
+    few = {name: n for name, n in zip(names, sizes, strict=True) if 2 <= n < FEW_SCANS}
     if few:
         warnings.warn(
             f"{count(few, 'site')} with fewer than {FEW_SCANS} scans: {name_some(few, 8)}. "
@@ -194,7 +194,7 @@ def require_new_sites(
             f"{name_some(single)}: 1 scan cannot be its own prior. Use prior='training'.",
             sites=single,
         )
-    few = [f"{name} ({n})" for name, n in zip(names, sizes, strict=True) if n < FEW_SCANS]
+    few = {name: n for name, n in zip(names, sizes, strict=True) if n < FEW_SCANS}
     if few:
         warnings.warn(
             f"new {'site' if len(few) == 1 else 'sites'} with fewer than {FEW_SCANS} scans: "

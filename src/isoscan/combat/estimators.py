@@ -25,7 +25,7 @@ from isoscan.combat.inputs import (
 )
 from isoscan.combat.model import SiteModel, fit_deviations
 from isoscan.combat.moments import Moments, Scans, collect
-from isoscan.combat.newsites import prior_of_training_sites
+from isoscan.combat.newsites import prior_from_training, shared_noise
 from isoscan.combat.parts import from_parts, to_parts
 from isoscan.combat.regression import Deviations, deviations_of_new_sites
 from isoscan.combat.store import write_model
@@ -199,6 +199,7 @@ class ComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ig
         )
         checks.require_variation(self, deviations, constant)
         self.model_ = self._shrunken(deviations, matrix, reference)
+        self.model_ = replace(self.model_, shared_noise=shared_noise(table, scans, self.model_))
         self.passed_through_ = self._names(self.model_.passed_through)
         checks.warn_of_data(self, deviations, constant, table)
 
@@ -363,8 +364,12 @@ class ComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ig
             scale_fixed = self._scale_fixed(moments.count)
         else:
             how = Shrinkage("parametric", to_fixed_point=self.convergence == "full")
-            learned = prior_of_training_sites(self.model_.effects, active, self.model_.reference)
-            given, scale_fixed = [learned] * len(shift), np.full(len(shift), self.mean_only)
+            sizes = moments.count.max(axis=1)
+            given = [
+                prior_from_training(self.model_, *site)
+                for site in zip(shift, variance, sizes, strict=True)
+            ]
+            scale_fixed = np.full(len(shift), self.mean_only)
         return shrink_sites(
             shift,
             variance,
@@ -383,18 +388,17 @@ class ComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ig
         unknown = ~np.isin(labels, self.sites_)
         if not unknown.any():
             return self
-        names = pd.Series(labels[unknown]).value_counts()
-        listed = ", ".join(f"'{name}' ({n})" for name, n in names.sort_index().head(8).items())
+        names = pd.Series(labels[unknown]).value_counts().sort_index()
         what = (
             f"{int(unknown.sum())} of {count(len(labels), 'scan')} come from sites this model "
-            f"has not seen: {listed}"
+            f"has not seen: {name_some(names.to_dict(), 8)}"
         )
         if self.unknown_sites == "error":
             raise UnknownSiteError(
                 f"{what}. Known: {name_some(self.sites_, 12)}. Refit with them, adapt the model "
                 f'to them, or pass unknown_sites="estimate". In cross-validation, shuffle or '
                 f"stratify by site.",
-                sites=sorted(names.index),
+                sites=names.index.tolist(),
             )
         done = "estimated from these scans" if self.unknown_sites == "estimate" else "left as it is"
         warnings.warn(f"{what}: each is {done}.", UnknownSiteWarning, stacklevel=3)

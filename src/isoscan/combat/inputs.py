@@ -71,7 +71,7 @@ def _require_sites(sites: Any) -> pd.Series[Any]:
 
 
 def _in_row_order(other: Any, X: Any, what: str) -> Any:
-    n_scans, n_features = np.shape(X) if np.ndim(X) == 2 else (len(X), 0)
+    n_scans, n_features = _shape(X)
     by_position = not isinstance(X, pd.DataFrame) or _is_counted(other.index)
     if not by_position:
         return align_rows(other, X.index, what=what)
@@ -83,6 +83,11 @@ def _in_row_order(other: Any, X: Any, what: str) -> Any:
         )
         raise DataError(f"{what} has {len(other)} rows, X has {n_scans}.{hint}")
     return other.set_axis(X.index, axis=0) if isinstance(X, pd.DataFrame) else other
+
+
+def _shape(X: Any) -> tuple[int, int]:
+    shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
+    return (shape[0], shape[1]) if len(shape) == 2 else (shape[0] if shape else 0, 0)
 
 
 def _is_counted(index: pd.Index[Any]) -> bool:

@@ -40,6 +40,8 @@ class SiteModel:
         Shift and variance of the sites.
     reference : int or None
         Site whose scans come back unchanged.
+    shared_noise : float
+        Mean correlation of the residuals of different features.
     """
 
     intercept: Array
@@ -49,6 +51,7 @@ class SiteModel:
     removed_mean: Array
     effects: SiteEffects
     reference: int | None = None
+    shared_noise: float = 1.0
 
     @property
     def passed_through(self) -> NDArray[np.bool_]:

@@ -48,6 +48,7 @@ def to_parts(estimator: ComBat) -> tuple[dict[str, Any], dict[str, NDArray[Any]]
         "sites": estimator.sites_,
         "scans_per_site": estimator.scans_per_site_,
         "reference": model.reference,
+        "shared_noise": model.shared_noise,
         "preserve": estimator.preserve_design_.to_json(),
         "remove": estimator.remove_design_.to_json(),
     }
@@ -128,6 +129,7 @@ def _site_model(facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> SiteM
         removed=arrays["removed"].astype(bool),
         effects=effects,
         reference=facts["reference"],
+        shared_noise=float(facts["shared_noise"]),
     )
 
 

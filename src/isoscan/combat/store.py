@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoscan.errors import ModelFileError
+from isoscan.tables.write import write_atomically
 
 FORMAT = "isoscan-model"
 FORMAT_VERSION = 1
@@ -51,8 +52,6 @@ def write_model(
     OutputExistsError
         If the file exists and `overwrite` is false.
     """
-    from isoscan.tables.write import write_atomically
-
     write_atomically(path, pack_model(facts, arrays), overwrite=overwrite)
 
 

@@ -110,6 +110,38 @@ def python_factors(formula: SimpleFormula) -> Iterator[Factor]:
                 yield factor
 
 
+def variables(formula: SimpleFormula) -> list[str]:
+    """Name the covariates that a formula needs.
+
+    Parameters
+    ----------
+    formula : SimpleFormula
+        Parsed formula.
+
+    Returns
+    -------
+    list of str
+        Sorted names.
+
+    Examples
+    --------
+    >>> variables(parse_formula("poly(age, 2) + C(sex) * `my score`"))
+    ['age', 'my score', 'sex']
+    """
+    names = set()
+    for term in formula:
+        for factor in term.factors:
+            if factor.eval_method.value == "lookup":
+                names.add(factor.expr)
+    for factor in python_factors(formula):
+        tree, aliases = _syntax_tree(factor.expr)
+        functions = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and id(node) not in functions:
+                names.add(aliases.get(node.id, node.id))
+    return sorted(names - {"np", "contr"})
+
+
 def variables_in_categories(formula: SimpleFormula) -> set[str]:
     """Name the covariates that stand inside ``C(...)``.
 

@@ -14,7 +14,7 @@ from formulaic.errors import FormulaicError
 from numpy.typing import NDArray
 
 from isoscan.design.covariates import Covariate, learn_covariate
-from isoscan.design.formula import parse_formula, variables_in_categories
+from isoscan.design.formula import parse_formula, variables, variables_in_categories
 from isoscan.errors import (
     ConstantTermError,
     ExtrapolationWarning,
@@ -84,7 +84,7 @@ class Design:
         if formula is None:
             return cls()
         parsed = parse_formula(formula)
-        names = sorted(str(name) for name in parsed.required_variables)
+        names = variables(parsed)
         table = _require_covariates(table, names)
         categories = variables_in_categories(parsed)
         covariates = {

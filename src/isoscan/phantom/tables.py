@@ -43,6 +43,7 @@ def simulate_tables(
     *,
     site_shift: float = 0.5,
     site_scale: float = 0.2,
+    shared_noise: float = 0.3,
     age_gap: float = 0.0,
     random_state: int | np.random.Generator | None = None,
 ) -> TablePhantom:
@@ -61,6 +62,8 @@ def simulate_tables(
         Standard deviation of the shifts between sites, in residual standard deviations.
     site_scale : float
         Standard deviation of the log ratios of residual standard deviations.
+    shared_noise : float
+        Correlation of the residuals of different features.
     age_gap : float
         Years by which the mean age rises from each site to the next.
     random_state : int, Generator or None
@@ -89,7 +92,7 @@ def simulate_tables(
         [people.age - 45.0, people.sex == "M", people.diagnosis == "patient"]
     ).astype(float)
     expected = mean + covariates @ slopes
-    noise = _correlated_noise(random, len(sites), n_features)
+    noise = _correlated_noise(random, len(sites), n_features, shared_noise)
     shift, scale = _site_effects(random, len(names), n_features, site_shift, site_scale)
     index = people.index
     return TablePhantom(
@@ -134,7 +137,7 @@ def _slopes(random: np.random.Generator, spread: NDArray[np.float64]) -> NDArray
 
 
 def _correlated_noise(
-    random: np.random.Generator, n_scans: int, n_features: int, shared: float = 0.3
+    random: np.random.Generator, n_scans: int, n_features: int, shared: float
 ) -> NDArray[np.float64]:
     common = random.normal(size=(n_scans, 1))
     own = random.normal(size=(n_scans, n_features))
