@@ -6,7 +6,12 @@ import pandas as pd
 import pytest
 from known_truth import shared_folder
 
-from isoscan.errors import MissingFileError, TableFormatError, UnmatchedRowsError
+from isoscan.errors import (
+    MissingFileError,
+    TableFormatError,
+    TableFormatWarning,
+    UnmatchedRowsError,
+)
 from isoscan.tables import read_measures, summary_columns
 from isoscan.tables.measures import recognise
 
@@ -78,11 +83,25 @@ def test_folders_of_stats_files_of_images_and_of_tables_are_read(tmp_path):
     images = tmp_path / "mriqc" / "sub-1" / "anat"
     images.mkdir(parents=True)
     (images / "sub-1_T1w.json").write_text(json.dumps({"cjv": 0.4}))
-    assert read_measures(tmp_path / "mriqc")["cjv"].to_dict() == {"sub-1_T1w": 0.4}
+    for where in (tmp_path / "mriqc", images / "sub-1_T1w.json"):
+        assert read_measures(where)["cjv"].to_dict() == {"sub-1_T1w": 0.4}
     (tmp_path / "tables").mkdir()
     for name in ("lh", "rh"):
         (tmp_path / "tables" / f"{name}.csv").write_text(f"id,{name}\n1,2\n")
     assert read_measures(tmp_path / "tables").columns.tolist() == ["lh", "rh"]
+
+
+def test_each_warning_is_given_once(tmp_path):
+    (tmp_path / "a.csv").write_bytes("participant_id;insula\né;2\n".encode("latin-1"))
+    with pytest.warns(TableFormatWarning) as caught:
+        read_measures(tmp_path)
+    assert len(caught) == 2
+
+
+def test_hidden_files_are_left_alone(tmp_path):
+    (tmp_path / "lh.csv").write_text("id,lh\n1,2\n")
+    (tmp_path / "._lh.csv").write_bytes(b"\0\1")
+    assert read_measures(tmp_path).columns.tolist() == ["lh"]
 
 
 def test_table_whose_first_column_holds_measures_is_refused(tmp_path):

@@ -146,6 +146,12 @@ def test_latin_1_is_read_with_a_warning(write):
     assert frame["site"].tolist() == ["Köln"]
 
 
+def test_warning_points_at_the_line_that_reads(write):
+    with pytest.warns(TableFormatWarning) as caught:
+        read_table(write("id;sex\né;M\n;\né;NA\n".encode("latin-1"), "a.csv"))
+    assert [warning.filename for warning in caught] == [__file__] * 4
+
+
 @pytest.mark.parametrize(
     ("name", "sign", "kind"),
     [("a.csv", "\t", "tab"), ("a.csv", ";", "semicolon"), ("a.tsv", ",", "comma")],
@@ -183,7 +189,9 @@ def test_repeated_column_names_are_refused_by_name(write):
 
 
 def test_row_of_another_length_is_refused_by_its_id(write):
-    with pytest.raises(TableFormatError, match=r"1 of 2 rows .* 'sub-2' has 2") as caught:
+    with pytest.raises(
+        TableFormatError, match=r"has 3 cells, but 1 of 2 rows .* 'sub-2' has 2"
+    ) as caught:
         read_table(write("id\tage\tx\nsub-1\t1\t2\nsub-2\t1\n"))
     assert caught.value.rows == ["sub-2"]
 

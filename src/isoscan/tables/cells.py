@@ -101,9 +101,9 @@ def read_header(path: Path) -> list[str]:
     list of str
         Column names; empty if the file is empty.
     """
-    text = read_text(path)
     with warnings.catch_warnings():  # reading the table itself will warn
         warnings.simplefilter("ignore", TableFormatWarning)
+        text = read_text(path)
         delimiter = _find_delimiter(path, text)
     return [name.strip() for name in next(_rows(text, delimiter), [])]
 
@@ -158,7 +158,7 @@ def _decode(path: Path, data: bytes) -> str:
             warnings.warn(
                 f"{path.name} is not UTF-8 and is read as Latin-1. Save it as UTF-8.",
                 TableFormatWarning,
-                stacklevel=6,
+                stacklevel=5,
             )
         return data.decode("latin-1")
 
@@ -191,7 +191,7 @@ def _find_delimiter(path: Path, text: str) -> str:
             f"{path.name} is delimited by {DELIMITERS[fitting[0]]}, not by "
             f"{DELIMITERS[usual]} as its name says, and is read so. Rename it.",
             TableFormatWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
     return fitting[0]
 
@@ -211,7 +211,7 @@ def _without_empty(path: Path, rows: list[list[str]]) -> list[list[str]]:
         warnings.warn(
             f"{path.name}: {count(len(rows) - len(filled), 'row')} without any value left out.",
             TableFormatWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
     return filled
 
@@ -220,10 +220,11 @@ def _refuse_ragged(path: Path, header: list[str], rows: list[list[str]]) -> None
     wrong = [row for row in rows if len(row) != len(header)]
     if not wrong:
         return
-    hint = "Is there a delimiter inside a value, or a header without a name for the row names?"
+    hint = "Is there a delimiter or quote inside a value, or no name above the row names?"
     raise TableFormatError(
-        f"{path.name}: {len(wrong)} of {count(rows, 'row')} do not have {len(header)} cells as the "
-        f"header has, e.g. {name_some([wrong[0][0]])} has {len(wrong[0])}. {hint}",
+        f"{path.name}: the header has {count(header, 'cell')}, but {len(wrong)} of "
+        f"{count(rows, 'row')} more or fewer, e.g. {name_some([wrong[0][0].strip()])} has "
+        f"{len(wrong[0])}. {hint}",
         path=path,
         rows=[row[0] for row in wrong],
     )

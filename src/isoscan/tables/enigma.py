@@ -14,11 +14,12 @@ from pathlib import Path
 import pandas as pd
 
 from isoscan.errors import TableFormatError, name_some
+from isoscan.tables.cells import table_suffix
 from isoscan.tables.freesurfer import name_paths
 from isoscan.tables.join import Unmatched, join_tables
 from isoscan.tables.names import find_column, is_label_name
 from isoscan.tables.numbers import require_numbers
-from isoscan.tables.read import read_table, set_ids
+from isoscan.tables.read import read_table, set_ids, tables_in
 
 SUBJECT = frozenset({"subjid"})
 COVARIATES = frozenset("dx sdx age agesq age2 sex handedness ao durill ahba education iq".split())
@@ -138,7 +139,7 @@ def _files(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> l
         return [Path(one) for one in path]
     if not Path(path).is_dir():
         return [Path(path)]
-    found = sorted(Path(path).glob("*.csv"))
+    found = [one for one in tables_in(Path(path)) if table_suffix(one) == ".csv"]
     if not found:
         raise TableFormatError(f"{path} holds no CSV files.", path=path)
     return found

@@ -13,10 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from isoscan.errors import MissingFileError, TableFormatError, name_some
-from isoscan.tables.cells import table_suffix
 from isoscan.tables.join import Unmatched, join_tables
 from isoscan.tables.numbers import require_numbers
-from isoscan.tables.read import TABLE_SUFFIXES, column_names, read_table
+from isoscan.tables.read import column_names, read_table, tables_in
 from isoscan.tables.stats_files import (
     COLUMNS,
     Measure,
@@ -164,8 +163,7 @@ def is_freesurfer_table(path: Path) -> bool:
 
 
 def _tables_in(folder: Path) -> list[Path]:
-    candidates = [path for path in sorted(folder.iterdir()) if table_suffix(path) in TABLE_SUFFIXES]
-    found = [path for path in candidates if is_freesurfer_table(path)]
+    found = [path for path in tables_in(folder) if is_freesurfer_table(path)]
     if not found:
         raise TableFormatError(
             f"{folder} holds neither FreeSurfer tables nor stats files. Give SUBJECTS_DIR or a "

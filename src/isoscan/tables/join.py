@@ -86,7 +86,7 @@ def _settle_unmatched(tables: Mapping[str, pd.DataFrame], unmatched: Unmatched) 
         warnings.warn(
             f"{count(ids, 'row')} without a partner left out: {found}.",
             AlignmentWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
         return
     hint = "".join(explain_lookalike_ids(some, tables[name].index) for name, some in absent.items())

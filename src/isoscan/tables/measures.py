@@ -11,7 +11,6 @@ import pandas as pd
 
 from isoscan.errors import MissingFileError, TableFormatError, name_some
 from isoscan.tables.bids import identify_people
-from isoscan.tables.cells import table_suffix
 from isoscan.tables.enigma import SUBJECT, enigma_summaries
 from isoscan.tables.freesurfer import (
     FIRST_COLUMN,
@@ -23,10 +22,10 @@ from isoscan.tables.join import Unmatched, join_tables
 from isoscan.tables.mriqc import METRIC, find_image_metrics, identify_images, read_mriqc
 from isoscan.tables.names import PARTICIPANT_NAMES, find_column
 from isoscan.tables.read import (
-    TABLE_SUFFIXES,
     column_names,
     read_table,
     set_ids,
+    tables_in,
 )
 from isoscan.tables.stats_files import Measure, has_stats_files
 
@@ -158,7 +157,7 @@ def recognise(columns: Sequence[str]) -> Kind:
 
 
 def _tables_of_one_kind(folder: Path) -> list[Path]:
-    found = [path for path in sorted(folder.iterdir()) if table_suffix(path) in TABLE_SUFFIXES]
+    found = tables_in(folder)
     if not found:
         raise MissingFileError(f"{folder} holds no tables.", path=folder)
     kinds: dict[str, list[str]] = {}
@@ -177,6 +176,8 @@ def _tables_of_one_kind(folder: Path) -> list[Path]:
 def _read_one(path: Path, index: str | None, decimal: str, labels: tuple[str, ...]) -> pd.DataFrame:
     if index is not None:
         return read_table(path, index=index, decimal=decimal, labels=labels)
+    if path.suffix.lower() == ".json":
+        return read_mriqc(path)
     names = column_names(path)
     kind = recognise(names)
     if kind == "FreeSurfer":

@@ -182,6 +182,28 @@ def column_names(path: Path) -> list[str]:
     return [str(name) for name in _to_pandas(_parquet(path).schema_arrow.empty_table()).columns]
 
 
+def tables_in(folder: Path) -> list[Path]:
+    """List the tables in a folder, not below it, without hidden files.
+
+    Parameters
+    ----------
+    folder : Path
+        Any folder.
+
+    Returns
+    -------
+    list of Path
+        Files whose suffix is that of a table, sorted.
+    """
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_file()
+        and table_suffix(path) in TABLE_SUFFIXES
+        and not path.name.startswith(".")  # macOS leaves "._" files beside the real ones
+    ]
+
+
 def as_text(values: Iterable[str | None]) -> pd.Series[Any]:
     """Make a text column; None is missing.
 
@@ -267,7 +289,7 @@ def _warn_of_na(path: Path, odd: dict[str, str]) -> None:
         column, value = next(iter(odd.items()))
         warnings.warn(
             f"{path.name}: '{value}' is kept as text in {count(odd, 'column')} that are not "
-            f"numbers: {name_some(odd)}. If '{value}' in {column} means missing, write n/a.",
+            f"numbers: {name_some(list(odd))}. If '{value}' in {column} means missing, write n/a.",
             TableFormatWarning,
             stacklevel=4,
         )

@@ -24,7 +24,9 @@ COLUMNS = {"thickness": "ThickAvg", "volume": "GrayVol", "area": "SurfArea"}
 TOTALS = {"thickness": ("MeanThickness",), "volume": (), "area": ("WhiteSurfArea",)}
 SHARED_TOTALS = ("BrainSegVolNotVent", "eTIV")  # aparcstats2table repeats them in every table
 LAYOUTS = ("stats/*.stats", "*/stats/*.stats", "*/*/stats/*.stats", "*/*.stats", "*.stats")
-_NAME = re.compile(r"^(?:(?P<subject>.+?)[._])?(?P<kind>aseg|[lr]h\.aparc(?:\.[\w.]+)?)\.stats$")
+_NAME = re.compile(
+    r"^(?:(?P<subject>[^.].*?)[._])?(?P<kind>aseg|[lr]h\.aparc(?:\.[\w.]+)?)\.stats$"
+)
 _TEMPLATE = re.compile(r"^(fsaverage\w*|lh\.EC_average|rh\.EC_average)$")
 
 
