@@ -6,14 +6,13 @@ import base64
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isoscan.errors import OutputExistsError, count
+from isoscan.errors import count
 from isoscan.report.drawings import (
     draw_ks,
     draw_model_effects,
@@ -28,6 +27,7 @@ from isoscan.report.listing import list_changes, list_features, list_sites
 from isoscan.report.strips import draw_covariates
 from isoscan.report.svg import Drawing
 from isoscan.report.wording import number, percent, plain_term
+from isoscan.tables.write import write_atomically
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -112,21 +112,8 @@ def write_report(facts: Facts, path: str | os.PathLike[str], overwrite: bool = F
         If the file exists and `overwrite` is False.
     """
     target = Path(path)
-    if target.exists() and not overwrite:
-        raise OutputExistsError(
-            f"{target} exists. Choose another name, or pass overwrite=True (--overwrite).",
-            path=str(target),
-        )
     page = render_report(facts).encode("utf-8", errors="replace")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".report-", suffix=".html")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(page)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomically(target, page, overwrite=overwrite)
     return target
 
 
