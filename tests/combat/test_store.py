@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import pickle
@@ -152,12 +153,11 @@ def _bomb() -> bytes:
 
 
 def _with_arrays(numbers: bytes) -> bytes:
-    import hashlib
-
-    members = _unzip(_packed())
-    facts = json.loads(members["model.json"]) | {
-        "arrays_sha256": hashlib.sha256(numbers).hexdigest()
-    }
+    facts = json.loads(_unzip(_packed())["model.json"])
+    facts["arrays_sha256"] = hashlib.sha256(numbers).hexdigest()
+    del facts["sha256"]
+    canonical = json.dumps(facts, sort_keys=True, ensure_ascii=False)
+    facts["sha256"] = hashlib.sha256(canonical.encode()).hexdigest()
     return _rezip(model__json=json.dumps(facts).encode(), arrays__npz=numbers)
 
 
@@ -191,13 +191,17 @@ HOSTILE = {
         ),
         "checksum of its numbers differs",
     ),
+    "edited by hand": (
+        lambda: _with_json(lambda t: t.replace(b'"mean_only": false', b'"mean_only": true')),
+        r"checksum of model.json differs",
+    ),
     "nan in json": (
         lambda: _with_json(lambda t: t.replace(b'"n_features": 6', b'"n_features": NaN')),
         "which is not a number",
     ),
     "huge number": (
         lambda: _with_json(lambda t: t.replace(b'"n_features": 6', b'"n_features": 1e999')),
-        "inconsistent",
+        "damaged model file",
     ),
     "key twice": (
         lambda: _with_json(lambda t: t.replace(b'"n_features"', b'"sites": [], "n_features"')),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import warnings
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from isoscan.combat import checks, summary
+from isoscan.combat import checks
 from isoscan.combat.apply import harmonize
 from isoscan.combat.effects import Shrinkage, SiteEffects, shrink_sites
+from isoscan.combat.fitted import FittedSites
 from isoscan.combat.inputs import (
     infinities_named,
     match_features,
@@ -26,9 +26,7 @@ from isoscan.combat.inputs import (
 from isoscan.combat.model import SiteModel, fit_deviations
 from isoscan.combat.moments import Moments, Scans, collect
 from isoscan.combat.newsites import prior_from_training, shared_noise
-from isoscan.combat.parts import from_parts, to_parts
 from isoscan.combat.regression import Deviations, deviations_of_new_sites
-from isoscan.combat.store import write_model
 from isoscan.design import Design, require_identifiable
 from isoscan.errors import (
     UnknownSiteError,
@@ -39,7 +37,7 @@ from isoscan.errors import (
 from isoscan.labels import warn_of_lookalikes
 
 
-class ComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class ComBat(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Remove each site's shift and scale from measures, and keep what is biology.
 
     Rows are scans, columns are features. Every feature is regressed on covariates and
@@ -414,52 +412,6 @@ class ComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ig
             prior="training",
         )
 
-    @property
-    def site_effects_(self) -> pd.DataFrame:
-        """Shift and scale of every site and feature, with standard errors."""
-        return summary.site_effects_frame(self.model_, self.sites_, self._names())
-
-    @property
-    def coefficients_(self) -> pd.DataFrame:
-        """Intercept, covariate effects and residual SD of every feature."""
-        both = self.preserve_design_.join(self.remove_design_)
-        return summary.coefficients_frame(self.model_, both.columns, self._names())
-
-    @property
-    def priors_(self) -> pd.DataFrame:
-        """The distribution that each site's effects are shrunk to."""
-        return summary.priors_frame(self.model_, self.sites_)
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the model to a file that holds no subject and runs no code.
-
-        Parameters
-        ----------
-        path : str or Path
-            Where to write, usually ``model.isoscan``.
-        overwrite : bool
-            Replace an existing file.
-
-        Raises
-        ------
-        OutputExistsError
-            If the file exists and `overwrite` is false.
-        """
-        check_is_fitted(self, "model_")
-        write_model(path, *to_parts(self), overwrite=overwrite)
-
-    @classmethod
-    def _from_parts(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
-        return from_parts(cls, facts, arrays)
-
-    def _matrix(
-        self, covariates: pd.DataFrame | None, n_scans: int, *, check_range: bool = False
-    ) -> NDArray[np.float64]:
-        designs = (self.preserve_design_, self.remove_design_)
-        return np.hstack(
-            [d.matrix(covariates, n_scans=n_scans, check_range=check_range) for d in designs]
-        )
-
     def _validated(self, X: Any, *, reset: bool) -> NDArray[Any]:
         return np.asarray(
             validate_data(
@@ -471,12 +423,6 @@ class ComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ig
                 ensure_min_samples=2 if reset else 1,
             )
         )
-
-    def _names(self, which: NDArray[Any] | slice = slice(None)) -> list[str]:
-        """Names of some features; x0, x1, ... after training on an array."""
-        if hasattr(self, "feature_names_in_"):
-            return [str(name) for name in self.feature_names_in_[which]]
-        return [f"x{position}" for position in np.arange(self.n_features_in_)[which]]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

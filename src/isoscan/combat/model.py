@@ -56,7 +56,7 @@ class SiteModel:
     @property
     def passed_through(self) -> NDArray[np.bool_]:
         """Features that do not vary within sites and come back unchanged."""
-        return self.sd == 0
+        return np.asarray(self.sd == 0)
 
 
 def fit_deviations(

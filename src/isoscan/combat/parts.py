@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from isoscan.combat.citing import CITATIONS
 from isoscan.combat.effects import SiteEffects
 from isoscan.combat.model import SiteModel
 from isoscan.combat.priors import Prior
@@ -14,15 +15,14 @@ from isoscan.design import Design
 from isoscan.errors import ModelFileError
 
 if TYPE_CHECKING:
-    from isoscan.combat.estimators import ComBat
+    from isoscan.combat.fitted import FittedSites
 
-    Fitted = TypeVar("Fitted", bound=ComBat)
+    Fitted = TypeVar("Fitted", bound=FittedSites)
 
-CITATIONS = ("johnson2007", "fortin2017", "fortin2018")
 _PRIOR = ("shift_mean", "shift_variance", "shape", "rate")
 
 
-def to_parts(estimator: ComBat) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def to_parts(estimator: FittedSites) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Describe a fitted model: facts for JSON, numbers for arrays.
 
     Parameters
@@ -41,7 +41,7 @@ def to_parts(estimator: ComBat) -> tuple[dict[str, Any], dict[str, NDArray[Any]]
     named = hasattr(estimator, "feature_names_in_")
     facts = {
         "method": type(estimator).__name__,
-        "options": estimator.get_params(deep=False),
+        "options": estimator.get_params(deep=False),  # type: ignore[attr-defined]
         "citations": list(CITATIONS),
         "n_features": int(estimator.n_features_in_),
         "feature_names": [str(n) for n in estimator.feature_names_in_] if named else None,
@@ -134,7 +134,7 @@ def _site_model(facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> SiteM
 
 
 def _require_shapes(
-    estimator: ComBat, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]
+    estimator: FittedSites, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]
 ) -> None:
     sites, features = len(estimator.sites_), estimator.n_features_in_
     columns = len(estimator.preserve_design_.columns) + len(estimator.remove_design_.columns)

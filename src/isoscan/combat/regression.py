@@ -133,7 +133,7 @@ def _slopes(moments: Moments) -> Array:
     cross = moments.cross_products.sum(axis=0)
     n_covariates = products.shape[0]
     if n_covariates == 0:
-        return cross
+        return np.asarray(cross)
     # Covariates in units of their own spread: years and 0/1 become comparable.
     spread = np.sqrt(np.einsum("qqv->qv", products))
     if not (spread > 0).all():
@@ -163,7 +163,7 @@ def _residual_squares(moments: Moments, slopes: Array) -> Array:
         "bqrv,rv->bqv", moments.covariate_products, slopes
     )
     squares = moments.feature_squares - np.einsum("bqv,qv->bv", explained, slopes)
-    return np.maximum(squares, 0.0)
+    return np.asarray(np.maximum(squares, 0.0))
 
 
 def _spread(moments: Moments, squares: Array, reference: int | None) -> tuple[Array, Array]:

@@ -71,6 +71,30 @@ def pack_model(facts: dict[str, Any], arrays: Arrays) -> bytes:
         Contents of the file.
     """
     numbers = _pack_arrays(arrays)
+    header = _header(facts, numbers)
+    text = json.dumps(header, indent=1, ensure_ascii=False, allow_nan=False).encode()
+    return _zip({"model.json": text, "arrays.npz": numbers}, zipfile.ZIP_STORED)
+
+
+def hash_of(facts: dict[str, Any], arrays: Arrays) -> str:
+    """SHA-256 that a model file would carry.
+
+    Parameters
+    ----------
+    facts : dict
+        Plain description of the model.
+    arrays : dict of {str: ndarray}
+        Its numbers.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    return str(_header(facts, _pack_arrays(arrays))["sha256"])
+
+
+def _header(facts: dict[str, Any], numbers: bytes) -> dict[str, Any]:
     header = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -78,8 +102,14 @@ def pack_model(facts: dict[str, Any], arrays: Arrays) -> bytes:
         "arrays_sha256": hashlib.sha256(numbers).hexdigest(),
         **facts,
     }
-    text = json.dumps(header, indent=1, ensure_ascii=False, allow_nan=False).encode()
-    return _zip({"model.json": text, "arrays.npz": numbers}, zipfile.ZIP_STORED)
+    return {"sha256": _hash_facts(header), **header}
+
+
+def _hash_facts(header: dict[str, Any]) -> str:
+    """Hash of everything but the hash itself; the arrays are in it through their own."""
+    content = {key: value for key, value in header.items() if key != "sha256"}
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def software_versions() -> dict[str, str]:
@@ -165,6 +195,8 @@ def _unpack(content: bytes, name: str) -> tuple[dict[str, Any], Arrays]:
         numbers = _member(archive, members["arrays.npz"], MOST_ARRAY_BYTES, name)
     if hashlib.sha256(numbers).hexdigest() != facts["arrays_sha256"]:
         raise ModelFileError(f"{name}: the checksum of its numbers differs; the file was altered.")
+    if _hash_facts(facts) != facts["sha256"]:
+        raise ModelFileError(f"{name}: the checksum of model.json differs; the file was altered.")
     return facts, _read_arrays(numbers, name)
 
 

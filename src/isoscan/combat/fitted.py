@@ -1,0 +1,95 @@
+"""What a fitted model can tell about itself, and how it is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from isoscan.combat import summary
+from isoscan.combat.citing import methods_text
+from isoscan.combat.model import SiteModel
+from isoscan.combat.parts import from_parts, to_parts
+from isoscan.combat.store import hash_of, write_model
+from isoscan.design import Design
+
+
+class FittedSites:
+    """Fitted numbers as tables, words and a file; shared by all site models."""
+
+    sites_: list[str]
+    scans_per_site_: dict[str, int]
+    passed_through_: list[str]
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+    preserve_design_: Design
+    remove_design_: Design
+    model_: SiteModel
+
+    @property
+    def site_effects_(self) -> pd.DataFrame:
+        """Shift and scale of every site and feature, with standard errors."""
+        return summary.site_effects_frame(self.model_, self.sites_, self._names())
+
+    @property
+    def coefficients_(self) -> pd.DataFrame:
+        """Intercept, covariate effects and residual SD of every feature."""
+        both = self.preserve_design_.join(self.remove_design_)
+        return summary.coefficients_frame(self.model_, both.columns, self._names())
+
+    @property
+    def priors_(self) -> pd.DataFrame:
+        """The distribution that each site's effects are shrunk to."""
+        return summary.priors_frame(self.model_, self.sites_)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the model to a file that holds no subject and runs no code.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where to write, usually ``model.isoscan``.
+        overwrite : bool
+            Replace an existing file.
+
+        Raises
+        ------
+        OutputExistsError
+            If the file exists and `overwrite` is false.
+        """
+        check_is_fitted(self, "model_")
+        write_model(path, *to_parts(self), overwrite=overwrite)
+
+    @property
+    def hash_(self) -> str:
+        """SHA-256 of the model as it would be saved."""
+        check_is_fitted(self, "model_")
+        return hash_of(*to_parts(self))
+
+    @property
+    def methods_text_(self) -> list[str]:
+        """Paragraphs for the methods section of a paper."""
+        check_is_fitted(self, "model_")
+        return methods_text(self)
+
+    @classmethod
+    def _from_parts(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        return from_parts(cls, facts, arrays)
+
+    def _matrix(
+        self, covariates: pd.DataFrame | None, n_scans: int, *, check_range: bool = False
+    ) -> NDArray[np.float64]:
+        designs = (self.preserve_design_, self.remove_design_)
+        return np.hstack(
+            [d.matrix(covariates, n_scans=n_scans, check_range=check_range) for d in designs]
+        )
+
+    def _names(self, which: NDArray[Any] | slice = slice(None)) -> list[str]:
+        """Names of some features; x0, x1, ... after training on an array."""
+        if hasattr(self, "feature_names_in_"):
+            return [str(name) for name in self.feature_names_in_[which]]
+        return [f"x{position}" for position in np.arange(self.n_features_in_)[which]]
