@@ -193,11 +193,12 @@ def test_real_volumes_lose_site_and_keep_age():
     volumes = volumes.loc[:, volumes.std() > 0]
     model = combat.ComBat(preserve=PRESERVE)
     harmonized = model.fit_transform(volumes, sites=people.site, covariates=people)
-    facts = run(volumes, harmonized, people)
+    facts = run(volumes, harmonized, people, model=model)
     summary = facts["site_effects"]["summary"]
     assert summary["before"]["median_partial_r2"] > 0.1
     assert summary["after"]["median_partial_r2"] < 0.01
     assert facts["predictability"]["before"]["low"] > 0.5
     assert facts["predictability"]["after"]["high"] < facts["predictability"]["chance"]
+    assert facts["predictability"]["held_out"]["high"] > facts["predictability"]["chance"]
     assert facts["biology"]["terms"]["age"]["correlation"] > 0.98
     assert not codes_of(facts, "problem")

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.covariance import ledoit_wolf
 
+from isoscan.combat import ComBat
 from isoscan.errors import DataError
 from isoscan.evaluate import site_predictability
 from isoscan.evaluate.discriminant import learn_discriminant, shrunken_covariance
@@ -131,3 +132,25 @@ def test_working_in_the_span_of_the_scans_loses_nothing():
     weights = np.linalg.solve(covariance, means.T)
     expected = (new @ weights - 0.5 * (means * weights.T).sum(axis=1)).argmax(axis=1)
     np.testing.assert_array_equal(learn_discriminant(values, codes).predict(new), expected)
+
+
+def test_harmonizing_inside_the_folds_brings_guesses_back_to_chance():
+    cohort = simulate_tables(20, (80, 80, 80, 80), site_shift=1.0, random_state=0)
+    model = ComBat(preserve="age")
+    options = {"sites": cohort.people.site, "covariates": cohort.people, "preserve": "age"}
+    over_all = model.fit_transform(
+        cohort.measures, sites=cohort.people.site, covariates=cohort.people
+    )
+    assert site_predictability(over_all, **options).high < 0.25
+    unseen = site_predictability(cohort.measures, **options, model=model)
+    assert unseen.low < 0.25 < unseen.high
+
+
+def test_a_model_that_fails_inside_a_fold_is_a_reason_not_an_exception():
+    cohort = simulate_tables(6, (40, 30), random_state=0)
+    people = cohort.people.assign(rare=["yes", *["no"] * 69])  # constant without the first scan
+    found = site_predictability(
+        cohort.measures, people.site, people, model=ComBat(preserve="C(rare)")
+    )
+    assert np.isnan(found.balanced_accuracy)
+    assert "inside the training folds" in found.reason

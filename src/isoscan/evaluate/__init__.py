@@ -51,6 +51,7 @@ def evaluate(
     sites: pd.Series[Any] | Any,
     covariates: pd.DataFrame | None = None,
     preserve: str | None = None,
+    model: Any = None,
     n_folds: int = 5,
     random_state: int | np.random.Generator | None = 0,
 ) -> Facts:
@@ -68,6 +69,10 @@ def evaluate(
     preserve : str, optional
         Formula of what had to survive, such as ``"age + C(sex)"``. Every test of site is
         adjusted for it.
+    model : estimator, optional
+        The harmonization, such as ``ComBat(preserve="age + C(sex)")``, fitted or not. Copies
+        of it are fitted to training folds, to see whether site can be guessed in scans that
+        harmonization has not seen.
     n_folds : int
         Folds of the cross-validation that guesses site; the same for both tables.
     random_state : int, Generator or None
@@ -117,7 +122,9 @@ def evaluate(
         "site_effects": site_facts(*tests),
         "distributions": distribution_facts(compare_pairs(first), compare_pairs(second)),
         "predictability": predictability_facts(
-            guess_sites(first, folds), guess_sites(second, folds)
+            guess_sites(first, folds),
+            guess_sites(second, folds),
+            None if model is None else guess_sites(first, folds, model),
         ),
         "biology": {
             "terms": slope_facts(first, second),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from isoscan.describe.plain import Facts, plain
-from isoscan.errors import DataError, count, name_some
+from isoscan.errors import DataError, IsoscanError, IsoscanWarning, count, name_some
 from isoscan.evaluate.discriminant import learn_discriminant
 from isoscan.evaluate.regression import regress
 from isoscan.evaluate.sample import Sample, Table, gather_sample
@@ -22,6 +24,8 @@ SMALLEST_SITE = 4
 
 Matrix = NDArray[np.float64]
 Codes = NDArray[np.intp]
+Harmonize = Callable[[NDArray[np.bool_]], Matrix]
+"""Gives the measures of all scans, harmonized with what the marked scans teach."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ def site_predictability(
     covariates: pd.DataFrame | None = None,
     preserve: str | None = None,
     *,
+    model: Any = None,
     n_folds: int = 5,
     random_state: int | np.random.Generator | None = 0,
 ) -> Predictability:
@@ -78,7 +83,8 @@ def site_predictability(
     site over all of them; so if the training folds of a site lie a little high, its test
     fold must lie a little low, and the site is guessed *less* often than by chance. Less
     than chance means "not predictable"; it is an artefact, not a triumph. To learn what new
-    scans will do, harmonize inside the training folds.
+    scans of these sites will do, pass raw measures and the model: it is then fitted to the
+    training folds only.
 
     Parameters
     ----------
@@ -92,6 +98,9 @@ def site_predictability(
         Covariates named in `preserve`, matched by index.
     preserve : str, optional
         Formula of the covariates to adjust for.
+    model : estimator, optional
+        Unfitted harmonization, such as ``ComBat(preserve="age")``; `X` is then raw. A copy
+        is fitted to the training folds and applied to the scans of all folds.
     n_folds : int
         Number of folds; each holds the same share of every site.
     random_state : int, Generator or None
@@ -122,7 +131,7 @@ def site_predictability(
     (0.25, True)
     """
     sample = gather_sample(X, sites, covariates, preserve)
-    return guess_sites(sample, assign_folds(sample.codes, n_folds, random_state))
+    return guess_sites(sample, assign_folds(sample.codes, n_folds, random_state), model)
 
 
 def assign_folds(
@@ -164,7 +173,7 @@ def assign_folds(
     return folds
 
 
-def guess_sites(sample: Sample, folds: Codes) -> Predictability:
+def guess_sites(sample: Sample, folds: Codes, model: Any = None) -> Predictability:
     """Guess the site of each scan from the other folds.
 
     Parameters
@@ -173,6 +182,8 @@ def guess_sites(sample: Sample, folds: Codes) -> Predictability:
         The scans.
     folds : ndarray of int, shape (n_scans,)
         Fold of each scan, from `assign_folds`.
+    model : estimator, optional
+        Harmonization to fit to the training folds.
 
     Returns
     -------
@@ -190,7 +201,12 @@ def guess_sites(sample: Sample, folds: Codes) -> Predictability:
     if len(kept) < 2 or not features.any():
         return Predictability(np.nan, np.nan, np.nan, np.nan, n_folds, {}, left_out, reason)
     values = sample.values[np.ix_(rows, np.flatnonzero(features))]
-    guessed = _cross_validate(values, codes, sample.design[rows], folds[rows])
+    harmonize = None if model is None else _refit(model, values, sample, rows)
+    try:
+        guessed = _cross_validate(values, codes, sample.design[rows], folds[rows], harmonize)
+    except IsoscanError as error:  # a training fold may be too poor for the model
+        reason = f"Harmonization could not be fitted inside the training folds: {error}"
+        return Predictability(np.nan, np.nan, np.nan, np.nan, n_folds, {}, left_out, reason)
     scans = np.bincount(codes)
     recall = np.bincount(codes, guessed == codes) / scans
     low, high = _wilson(float(recall.mean()), len(kept) ** 2 / float((1 / scans).sum()))
@@ -237,10 +253,30 @@ def _reason(
     return " ".join(parts) or None
 
 
-def _cross_validate(values: Matrix, codes: Codes, design: Matrix, folds: Codes) -> Codes:
+def _refit(model: Any, values: Matrix, sample: Sample, rows: Codes) -> Harmonize:
+    """Make a copy of the model learn from some scans, and apply it to all of them."""
+    from sklearn.base import clone
+
+    labels = np.array(sample.sites, dtype=object)[sample.codes[rows]]
+    covariates = None if sample.covariates is None else sample.covariates.iloc[rows]
+
+    def harmonize(train: NDArray[np.bool_]) -> Matrix:
+        known = None if covariates is None else covariates[train]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", IsoscanWarning)  # said when the whole was fitted
+            fitted = clone(model).fit(values[train], sites=labels[train], covariates=known)
+            return np.asarray(fitted.transform(values, sites=labels, covariates=covariates))
+
+    return harmonize
+
+
+def _cross_validate(
+    raw: Matrix, codes: Codes, design: Matrix, folds: Codes, harmonize: Harmonize | None
+) -> Codes:
     guessed = np.empty_like(codes)
     for fold in range(int(folds.max()) + 1):
         test, train = folds == fold, folds != fold
+        values = raw if harmonize is None else harmonize(train)
         slopes = regress(values[train], codes[train], design[train]).coefficients
         adjusted = values - design @ slopes
         ready = _standardize(adjusted[train], adjusted)
@@ -269,30 +305,35 @@ def _wilson(share: float, n: float) -> tuple[float, float]:
     return max(float(middle - half), 0.0), min(float(middle + half), 1.0)
 
 
-def predictability_facts(before: Predictability, after: Predictability) -> Facts:
+def predictability_facts(
+    before: Predictability, after: Predictability, held_out: Predictability | None = None
+) -> Facts:
     """Write the predictability of site in both tables as plain facts.
 
     Parameters
     ----------
     before, after : Predictability
         From `site_predictability`, on the same folds.
+    held_out : Predictability, optional
+        The same, harmonized inside the training folds.
 
     Returns
     -------
     dict
-        before and after (balanced_accuracy, low, high; None if not computed), recall,
+        before, after and held_out (balanced_accuracy, low, high; None if not computed), recall,
         chance, classifier, interval, folds, left_out and reason.
     """
     return {
         "before": _numbers(before),
         "after": _numbers(after),
+        "held_out": None if held_out is None else _numbers(held_out),
         "recall": {"before": before.recall, "after": after.recall},
         "chance": plain(before.chance),
         "classifier": CLASSIFIER,
         "interval": INTERVAL,
         "folds": before.folds,
         "left_out": before.left_out,
-        "reason": before.reason or after.reason,
+        "reason": before.reason or after.reason or (held_out.reason if held_out else None),
     }
 
 

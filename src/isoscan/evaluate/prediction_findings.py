@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from isoscan.describe.plain import Facts, percent
 from isoscan.evaluate.wording import Finding, say
 
+TOLERATED = 0.05
+"""Share of the way from chance to always right that is not worth a warning."""
+
 
 def about_prediction(facts: Facts) -> Iterator[Finding]:
     """Compare balanced accuracy with chance, before and after.
@@ -29,17 +32,18 @@ def about_prediction(facts: Facts) -> Iterator[Finding]:
     before, after = found["before"], found["after"]
     if before is None or after is None:
         return
-    chance = found["chance"]
+    chance, unseen = found["chance"], found["held_out"]
     yield say(
-        _level(before, after, chance),
+        _level(before, unseen or after, chance),
         "predictability",
         f"Site was guessed with a balanced accuracy of {_with_interval(before)} before and "
-        f"{_with_interval(after)} after; chance is {percent(chance)}. {_meaning(after, chance)}",
+        f"{_with_interval(after)} after; chance is {percent(chance)}. {_meaning(after, chance)}"
+        f"{_in_unseen_scans(unseen)}",
     )
 
 
 def _level(before: Facts, after: Facts, chance: float) -> str:
-    if after["low"] > chance:
+    if _is_above(after, chance) and _beyond_chance(after, chance) > TOLERATED:
         return "warning"
     return "good" if before["low"] > chance else "note"
 
@@ -49,9 +53,25 @@ def _with_interval(found: Facts) -> str:
     return f"{percent(found['balanced_accuracy'])} (95 % interval {low} to {high})"
 
 
+def _in_unseen_scans(unseen: Facts | None) -> str:
+    if unseen is None:
+        return ""
+    return f" In scans that harmonization had not seen it was {_with_interval(unseen)}."
+
+
+def _is_above(found: Facts, chance: float) -> bool:
+    return bool(found["low"] > chance)
+
+
+def _beyond_chance(found: Facts, chance: float) -> float:
+    """Where the accuracy lies between chance (0) and always right (1)."""
+    return float((found["balanced_accuracy"] - chance) / (1 - chance))
+
+
 def _meaning(after: Facts, chance: float) -> str:
-    if after["low"] > chance:
-        return "The measures still tell where a scan comes from."
+    if _is_above(after, chance):
+        little = _beyond_chance(after, chance) <= TOLERATED
+        return f"The measures still tell {'a little ' * little}where a scan comes from."
     if after["high"] < chance:
         return (
             "Less than chance means not predictable: the mean of each site was removed over the "

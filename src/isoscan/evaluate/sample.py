@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -40,6 +40,8 @@ class Sample:
         Design columns of the preserved covariates, without an intercept.
     terms : tuple of str
         Names of the design columns.
+    covariates : DataFrame or None
+        Covariates as given, in the same row order.
     """
 
     values: NDArray[np.float64]
@@ -49,6 +51,7 @@ class Sample:
     sites: list[str]
     design: NDArray[np.float64]
     terms: tuple[str, ...]
+    covariates: pd.DataFrame | None = None
 
     @cached_property
     def regression(self) -> Regression:
@@ -114,6 +117,7 @@ def gather_sample(
         sites=[str(name) for name in names],
         design=design.matrix(covariates, n_scans=len(values)),
         terms=design.columns,
+        covariates=covariates,
     )
 
 
@@ -158,15 +162,10 @@ def gather_pair(
             f"same scans and features; frames with ids are matched by name."
         )
     infinite = np.isinf(values)
-    return first, Sample(
-        values=np.where(infinite, np.nan, values),
-        n_infinite=int(infinite.sum()),
-        features=first.features,
-        codes=first.codes,
-        sites=first.sites,
-        design=first.design,
-        terms=first.terms,
+    second = replace(
+        first, values=np.where(infinite, np.nan, values), n_infinite=int(infinite.sum())
     )
+    return first, second
 
 
 def require_sites(sample: Sample) -> None:

@@ -89,6 +89,9 @@ def _numbers(facts: Facts) -> Iterator[str]:
     if predicted["before"] and predicted["after"]:
         label = f"site guessed right (chance {percent(predicted['chance'])})"
         rows.append((label, *_both(predicted, "balanced_accuracy")))
+        if predicted["held_out"]:
+            unseen = predicted["held_out"]["balanced_accuracy"]
+            rows.append(("  in scans harmonization has not seen", None, unseen))
     width = max(len(label) for label, _, _ in rows)
     yield f"{'NUMBERS':<{width + 2}}  {'before':>8}  {'after':>8}"
     for label, before, after in rows:
@@ -101,7 +104,7 @@ def _both(summary: Facts, name: str) -> tuple[float | None, float | None]:
 
 def _percent(share: float | None) -> str:
     if share is None:
-        return "n/a"
+        return "-"
     return f"{100 * share:.1f} %"
 
 
