@@ -22,9 +22,17 @@ except PackageNotFoundError:  # run from a source tree that was not installed
 
 _HOMES = {
     "ComBat": "isoscan.combat",
+    "describe": "isoscan.describe",
+    "evaluate": "isoscan.evaluate",
+    "harmonize": "isoscan.harmonizing",
     "load": "isoscan.combat",
+    "read_enigma": "isoscan.tables",
+    "read_freesurfer": "isoscan.tables",
+    "read_measures": "isoscan.tables",
+    "read_mriqc": "isoscan.tables",
+    "read_participants": "isoscan.tables",
+    "read_table": "isoscan.tables",
 }
-
 _LAYERS = ("errors", "phantom")
 
 __all__ = ["__version__", *_LAYERS, *sorted(_HOMES)]

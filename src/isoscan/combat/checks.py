@@ -220,16 +220,25 @@ def warn_of_data(
             ConstantFeatureWarning,
             stacklevel=4,
         )
-    active = deviations.sd > 0
-    for site, same in zip(estimator.sites_, constant & active, strict=True):
-        if same.any():
-            warnings.warn(
-                f"{count(int(same.sum()), 'feature')} constant at site '{site}': "
-                f"{name_some(estimator._names(same))}. The scale there rests on the prior.",
-                ConstantFeatureWarning,
-                stacklevel=4,
-            )
+    _warn_of_standstill(estimator, constant & (deviations.sd > 0))
     _warn_of_precision(estimator, deviations, table.dtype)
+
+
+def _warn_of_standstill(estimator: ComBat, constant: NDArray[np.bool_]) -> None:
+    sites, features = np.nonzero(constant)
+    if len(estimator.sites_) == 1 or not len(sites):
+        return
+    some = [
+        f"{name}' at '{estimator.sites_[site]}"
+        for site, name in zip(sites[:4], estimator._names(features[:4]), strict=True)
+    ]
+    rest = f" and {len(sites) - 4} more" if len(sites) > 4 else ""
+    warnings.warn(
+        f"{count(np.unique(features), 'feature')} with variance 0 at a site: "
+        f"{name_some(some)}{rest}. The scale there is not measured; it rests on the prior.",
+        ConstantFeatureWarning,
+        stacklevel=5,
+    )
 
 
 def _warn_of_missing(estimator: ComBat, deviations: Deviations, shape: tuple[int, ...]) -> None:

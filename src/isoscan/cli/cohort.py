@@ -1,0 +1,212 @@
+"""Bring measures, people and sites together for the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+
+from isoscan.design.formula import parse_formula, variables
+from isoscan.errors import MissingColumnError, count, name_some
+from isoscan.harmonizing import choose_features
+from isoscan.labels import as_labels, normalize_labels
+from isoscan.tables import (
+    align_rows,
+    read_measures,
+    read_participants,
+    read_sidecar,
+    require_numbers,
+    summary_columns,
+)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Everything about one set of scans.
+
+    Attributes
+    ----------
+    table : DataFrame
+        Measures, site and covariates; one row per scan.
+    features : list of str
+        Columns that are measures.
+    columns : list of str
+        Columns that came with the measures, in their order.
+    site : str
+        Column with the site.
+    sidecar : dict
+        What was known about the columns.
+    """
+
+    table: pd.DataFrame
+    features: list[str]
+    columns: list[str]
+    site: str
+    sidecar: dict[str, Any]
+
+    @property
+    def measures(self) -> pd.DataFrame:
+        """The columns that are measures."""
+        return self.table[self.features]
+
+    @property
+    def people(self) -> pd.DataFrame:
+        """All other columns."""
+        return self.table.drop(columns=self.features)
+
+
+def read_cohort(
+    paths: Sequence[Path],
+    *,
+    participants: Path | None,
+    site: str,
+    features: Sequence[str],
+    with_totals: bool,
+    unmatched: str,
+    drop_incomplete: bool,
+    normalize_labels: bool,
+    merged: Sequence[str],
+    decimal: str,
+    formulas: Iterable[str | None] = (),
+) -> Cohort:
+    """Read measures and people, matched by id; say what was left out."""
+    given = [text for text in formulas if text]
+    measures = read_measures(
+        list(paths),
+        decimal=decimal,
+        labels=(site,),
+        unmatched="drop" if unmatched == "drop" else "error",
+    )
+    table = measures
+    if participants is not None:
+        people = read_participants(participants, decimal=decimal, labels=(site,))
+        table = _join_people(measures, people, drop=unmatched == "drop")
+    if site not in table.columns:
+        raise MissingColumnError(
+            f"no column '{site}' in {(participants or paths[0]).name}: "
+            f"{name_some(table.columns, 8)}. Name it with --site.",
+            column=site,
+        )
+    table = table.assign(**{site: _sites(table[site], merged, normalize=normalize_labels)})
+    if drop_incomplete:
+        table = _drop_incomplete(table, given)
+    chosen = _choose(table, features, site, given, with_totals=with_totals)
+    table = table.assign(**_numbers(table, chosen))
+    return Cohort(table, chosen, list(measures.columns), site, _sidecars(paths))
+
+
+def _join_people(measures: pd.DataFrame, people: pd.DataFrame, *, drop: bool) -> pd.DataFrame:
+    by_scan = measures.index.isin(people.index).any()
+    if not by_scan and "participant_id" in measures:
+        ids = pd.Index(measures["participant_id"])
+        known = ids.isin(people.index)
+        if drop:
+            measures, ids = measures[known], ids[known]
+        people = align_rows(people, ids.unique(), what="participants").loc[ids]
+        people = people.set_axis(measures.index, axis=0)
+    else:
+        if drop:
+            known = measures.index.isin(people.index)
+            if not known.all():
+                left_out = list(measures.index[~known])
+                click.echo(
+                    f"Left out: {count(left_out, 'scan')} without a row in the participants "
+                    f"table: {name_some(left_out)}.",
+                    err=True,
+                )
+            measures = measures[known]
+            people = people[people.index.isin(measures.index)]
+        people = align_rows(people, measures.index, what="participants")
+    return measures.join(people[[name for name in people.columns if name not in measures.columns]])
+
+
+def _sites(sites: pd.Series[Any], merged: Sequence[str], *, normalize: bool) -> pd.Series[Any]:
+    labels = as_labels(sites)
+    if normalize:
+        labels = normalize_labels(labels)
+    renamed = pd.Series(labels, index=sites.index, dtype=object)
+    for rule in merged:
+        old, equals, new = rule.partition("=")
+        if not equals or old not in set(renamed):
+            raise click.UsageError(f"--merge-site {rule}: give OLD=NEW, where OLD is a site.")
+        renamed = renamed.replace({old: new})
+    return renamed
+
+
+def _drop_incomplete(table: pd.DataFrame, formulas: Sequence[str]) -> pd.DataFrame:
+    names = {name for text in formulas for name in variables(parse_formula(text))}
+    incomplete = table[sorted(names & set(table.columns))].isna().any(axis=1)
+    if incomplete.any():
+        click.echo(
+            f"Left out: {count(int(incomplete.sum()), 'scan')} with missing covariates: "
+            f"{name_some(table.index[incomplete])}.",
+            err=True,
+        )
+    return table[~incomplete]
+
+
+def _choose(
+    table: pd.DataFrame,
+    patterns: Sequence[str],
+    site: str,
+    formulas: Sequence[str],
+    *,
+    with_totals: bool,
+) -> list[str]:
+    if patterns:
+        chosen = [
+            name for name in table.columns if any(fnmatchcase(name, text) for text in patterns)
+        ]
+        if not chosen:
+            raise MissingColumnError(
+                f"no column matches {name_some(patterns)}. Columns: {name_some(table.columns, 8)}."
+            )
+        return chosen
+    chosen = choose_features(table, None, site, *formulas)
+    totals = [name for name in summary_columns(list(table.columns)) if name not in chosen]
+    if totals and with_totals:
+        return [name for name in table.columns if name in {*chosen, *totals}]
+    if totals:
+        click.echo(
+            f"Kept as they are: {count(totals, 'total')} ({name_some(totals)}). "
+            f"--with-totals treats them as measures.",
+            err=True,
+        )
+    return chosen
+
+
+def _numbers(table: pd.DataFrame, features: list[str]) -> dict[str, Any]:
+    numbers = require_numbers(table, features, "measures")
+    return {name: numbers[name] for name in features}
+
+
+def _sidecars(paths: Sequence[Path]) -> dict[str, Any]:
+    known: dict[str, Any] = {}
+    for path in paths:
+        if path.is_file():
+            known |= read_sidecar(path)
+    return known
+
+
+def without_sites(cohort: Cohort, names: Sequence[str], *, drop_single: bool) -> Cohort:
+    """Leave out sites by name, and those of one scan if asked to; say so."""
+    sites = cohort.table[cohort.site]
+    absent = sorted(set(names) - set(sites))
+    if absent:
+        raise click.UsageError(f"--drop-site {absent[0]}: there is no such site.")
+    sizes = sites.value_counts()
+    single = list(sizes.index[sizes < 2]) if drop_single else []
+    left_out = sites.isin([*names, *single])
+    if not left_out.any():
+        return cohort
+    click.echo(
+        f"Left out: {count(int(left_out.sum()), 'scan')} of "
+        f"{name_some(sizes[sizes.index.isin([*names, *single])].to_dict())}.",
+        err=True,
+    )
+    return replace(cohort, table=cohort.table[~left_out])

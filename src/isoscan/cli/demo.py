@@ -1,0 +1,110 @@
+"""`isoscan demo`: the whole job on real scans, and on simulated ones whose truth is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from isoscan.cli import options
+from isoscan.cli.progress import steps
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ACQUISITION = ("size_", "spacing_")  # how the image was taken, not how good it is
+
+
+@click.command("demo", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("what", type=click.Choice(["tables"]), default="tables")
+@click.option(
+    "-o",
+    "--output",
+    type=options.FOLDER,
+    default=Path("isoscan-demo"),
+    show_default=True,
+    help="Folder for the results.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace results that exist.")
+def command(what: str, output: Path, overwrite: bool) -> None:
+    """Harmonize image quality of 1 101 real scans from 17 scanners, then a simulated cohort.
+
+    The real table ships with the package mriqc-learn (pip install 'isoscan[demo]'). The
+    simulated one has known site effects and known effects of age, sex and diagnosis.
+    """
+    from isoscan.cli.findings import as_lines
+    from isoscan.harmonizing import FILES, harmonize, require_free
+    from isoscan.phantom import simulate_tables
+
+    folders = output / "real", output / "simulated"
+    for folder in folders:
+        require_free(folder, FILES, overwrite=overwrite)
+    with steps(["read", "harmonize real scans", "harmonize simulated scans", "write"]) as step:
+        step()
+        real = read_image_quality()
+        step()
+        scanners = harmonize(
+            real,
+            features=[name for name in real if not name.startswith(("site", *ACQUISITION))],
+            title="MRIQC measures of 17 ABIDE scanners",
+        )
+        step()
+        cohort = simulate_tables(
+            n_features=100, scans_per_site=(120, 90, 60, 45, 30, 20), random_state=7
+        )
+        simulated = harmonize(
+            cohort.people.join(cohort.measures),
+            preserve="age + C(sex) + C(diagnosis)",
+            title="Simulated cohort with known truth",
+        )
+        step()
+        scanners.to_folder(folders[0], overwrite=overwrite)
+        simulated.to_folder(folders[1], overwrite=overwrite)
+    click.echo(f"1. {len(real)} real scans, {len(scanners.features)} measures of image quality\n")
+    click.echo("\n".join(as_lines(scanners.facts)))
+    click.echo("\n2. Simulated cohort: was the truth found?\n")
+    click.echo("\n".join(compare_with_truth(simulated, cohort)))
+    click.echo(f"\nOpen {folders[0] / 'report.html'} and {folders[1] / 'report.html'}")
+
+
+def read_image_quality() -> pd.DataFrame:
+    """Read the table of MRIQC measures that ships with mriqc-learn, as a package resource."""
+    from importlib.resources import as_file, files
+
+    from isoscan.errors import MissingPackageError
+    from isoscan.tables import read_table
+
+    try:
+        resource = files("mriqc_learn") / "datasets" / "abide.tsv"
+    except ModuleNotFoundError:
+        raise MissingPackageError(
+            "the demo reads real scans from the package mriqc-learn. Install it: "
+            "pip install 'isoscan[demo]'."
+        ) from None
+    with as_file(resource) as path:
+        table = read_table(path, index="subject_id")
+    ratings = [name for name in table.columns if name.startswith("rater_")]
+    return table.drop(columns=ratings)
+
+
+def compare_with_truth(done: Any, cohort: Any) -> list[str]:
+    """Say in lines how close the estimates are to what was simulated."""
+    import numpy as np
+
+    effects = done.model.site_effects_.set_index(["site", "feature"])
+    lines = []
+    for name, truth, unit in (("shift", cohort.shift, "residual SD"), ("scale", cohort.scale, "")):
+        mine = effects[name].unstack()[truth.columns]
+        agreement = np.corrcoef(mine.to_numpy().ravel(), truth.to_numpy().ravel())[0, 1]
+        lines.append(
+            f"  {name} of sites: correlation with the truth {agreement:.3f} {unit}".rstrip()
+        )
+    spread = cohort.clean.std()
+    for name, table in (("before", cohort.measures), ("after", done.table[cohort.clean.columns])):
+        error = float(np.sqrt((((table - cohort.clean) / spread) ** 2).mean(axis=None)))
+        lines.append(f"  distance from a cohort without site effects, {name}: {error:.2f} SD")
+    slopes = done.model.coefficients_
+    age = np.corrcoef(slopes["age"], cohort.slopes.loc["age"])[0, 1]
+    lines.append(f"  effect of age: correlation with the truth {age:.3f}")
+    return lines

@@ -1,0 +1,61 @@
+"""`isoscan describe`: can these data be harmonized?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from isoscan.cli import options
+
+
+@click.command("describe", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("measures", nargs=-1, required=True, type=options.EXISTING)
+@options.output(required=False)
+@options.cohort
+@options.preserve
+def command(
+    measures: tuple[Path, ...],
+    output: Path | None,
+    overwrite: bool,
+    preserve: str | None,
+    **rest: Any,
+) -> None:
+    """Say whether MEASURES can be harmonized, and what stands in the way.
+
+    With -o, also writes describe.json and report.html.
+    """
+    from isoscan.cli.cohort import read_cohort
+    from isoscan.describe import as_text, describe
+    from isoscan.harmonizing import require_free
+
+    if output is not None:
+        require_free(output, ("describe.json", "report.html"), overwrite=overwrite)
+    cohort = read_cohort(measures, formulas=(preserve,), **rest | {"with_totals": True})
+    people = cohort.people
+    facts = describe(
+        cohort.measures, sites=people[cohort.site], covariates=people, preserve=preserve
+    )
+    click.echo(as_text(facts))
+    if output is not None:
+        _write(facts, cohort, output, overwrite=overwrite)
+
+
+def _write(facts: dict[str, Any], cohort: Any, folder: Path, *, overwrite: bool) -> None:
+    import json
+
+    from isoscan.report import collect_facts, write_report
+    from isoscan.tables import write_text
+
+    text = json.dumps(facts, ensure_ascii=False, allow_nan=False, indent=1)
+    write_text(folder / "describe.json", text + "\n", overwrite=overwrite)
+    page = collect_facts(
+        cohort.measures,
+        sites=cohort.people[cohort.site],
+        covariates=cohort.people,
+        describe_facts=facts,
+        title="Description of the data",
+    )
+    write_report(page, folder / "report.html", overwrite=overwrite)
+    click.echo(f"\nWritten to {folder}: describe.json, report.html")

@@ -1,0 +1,71 @@
+"""`isoscan evaluate`: is site gone, is biology still there?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from isoscan.cli import options
+
+
+@click.command("evaluate", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("before", type=options.EXISTING)
+@click.argument("after", type=options.EXISTING)
+@options.output(required=False)
+@options.cohort
+@options.preserve
+def command(
+    before: Path,
+    after: Path,
+    output: Path | None,
+    overwrite: bool,
+    preserve: str | None,
+    **rest: Any,
+) -> None:
+    """Compare a table BEFORE harmonization with the one AFTER, made by any program.
+
+    With -o, also writes evaluate.json and report.html.
+    """
+    from isoscan.cli.cohort import read_cohort
+    from isoscan.evaluate import as_text, evaluate
+    from isoscan.harmonizing import require_free
+    from isoscan.tables import align_rows, read_measures, require_numbers
+
+    if output is not None:
+        require_free(output, ("evaluate.json", "report.html"), overwrite=overwrite)
+    cohort = read_cohort((before,), formulas=(preserve,), **rest)
+    people = cohort.people
+    later = require_numbers(
+        read_measures(after, decimal=rest["decimal"]), cohort.features, after.name
+    )
+    later = align_rows(later, cohort.table.index, what="harmonized measures")
+    facts = evaluate(
+        cohort.measures, later, sites=people[cohort.site], covariates=people, preserve=preserve
+    )
+    click.echo(as_text(facts))
+    if output is not None:
+        _write(facts, cohort, later, output, overwrite=overwrite)
+
+
+def _write(
+    facts: dict[str, Any], cohort: Any, later: Any, folder: Path, *, overwrite: bool
+) -> None:
+    import json
+
+    from isoscan.report import collect_facts, write_report
+    from isoscan.tables import write_text
+
+    text = json.dumps(facts, ensure_ascii=False, allow_nan=False, indent=1)
+    write_text(folder / "evaluate.json", text + "\n", overwrite=overwrite)
+    page = collect_facts(
+        cohort.measures,
+        later,
+        sites=cohort.people[cohort.site],
+        covariates=cohort.people,
+        evaluate_facts=facts,
+        title="Evaluation of a harmonization",
+    )
+    write_report(page, folder / "report.html", overwrite=overwrite)
+    click.echo(f"\nWritten to {folder}: evaluate.json, report.html")

@@ -1,0 +1,420 @@
+"""The whole job on one table: describe, fit, apply, evaluate, report."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from isoscan.combat import ComBat
+from isoscan.combat.citing import citations
+from isoscan.combat.store import software_versions
+from isoscan.describe import describe
+from isoscan.design.formula import parse_formula, variables
+from isoscan.errors import (
+    DataError,
+    IsoscanWarning,
+    MissingColumnError,
+    MissingValuesError,
+    OutputExistsError,
+    count,
+    name_some,
+)
+from isoscan.evaluate import evaluate
+from isoscan.report import collect_facts, write_report
+from isoscan.tables import summary_columns, write_table, write_text
+
+METHODS = {"combat": ComBat}
+PEOPLE = frozenset(
+    "age sex gender diagnosis dx sdx group handedness education iq fiq session run scan "
+    "participant_id subject_id subjid scanner".split()
+)
+"""Columns that describe people, not brains; never taken for a feature unless named."""
+
+FILES = ("harmonized.tsv", "harmonized.json", "model.isoscan", "report.html", "facts.json")
+
+
+@dataclass(frozen=True)
+class Harmonized:
+    """A harmonized table, the model that made it, and what was found on the way.
+
+    Attributes
+    ----------
+    table : DataFrame
+        All columns of the input in the same order; features harmonized, others untouched.
+    model : ComBat
+        The fitted model, to be applied to new scans.
+    facts : dict
+        What the report says, in plain types.
+    features : list of str
+        Columns that were harmonized.
+    """
+
+    table: pd.DataFrame
+    model: ComBat
+    facts: dict[str, Any]
+    features: list[str] = field(default_factory=list)
+
+    def to_folder(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        sidecar: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write table, sidecar, model, report and facts into a folder.
+
+        Parameters
+        ----------
+        path : path-like
+            Folder; made if it does not exist.
+        sidecar : mapping, optional
+            Descriptions and units of the columns, as in a BIDS sidecar; kept.
+        overwrite : bool
+            Replace files of the same names.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        OutputExistsError
+            If one of the files exists; nothing is written then.
+        """
+        folder = Path(path)
+        require_free(folder, FILES, overwrite=overwrite)
+        described = describe_columns(self.table.columns, self.features, self.model, sidecar)
+        write_table(self.table, folder / FILES[0], sidecar=described, overwrite=overwrite)
+        self.model.save(folder / FILES[2], overwrite=overwrite)
+        write_report(self.facts, folder / FILES[3], overwrite=overwrite)
+        text = json.dumps(self.facts, ensure_ascii=False, allow_nan=False, indent=1)
+        write_text(folder / FILES[4], text + "\n", overwrite=overwrite)
+        return folder
+
+
+def harmonize(
+    table: pd.DataFrame,
+    *,
+    features: Sequence[str] | None = None,
+    site: str = "site",
+    preserve: str | None = None,
+    method: str = "combat",
+    title: str = "Harmonization report",
+    **options: Any,
+) -> Harmonized:
+    """Harmonize the measures of one table and show what it did.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_scans, n_columns)
+        One row per scan: measures, site and covariates, indexed by scan.
+    features : sequence of str, optional
+        Columns to harmonize. By default all numeric columns but the site, the covariates of
+        the formulas, columns that describe people (age, sex, diagnosis, ...), and totals
+        (intracranial volume, mean thickness, ...).
+    site : str
+        Column with the site.
+    preserve : str, optional
+        Formula of what must survive, such as ``"age + C(sex)"``.
+    method : {"combat"}
+        Method.
+    title : str
+        Heading of the report.
+    **options : object
+        Further options of the method, see `ComBat`.
+
+    Returns
+    -------
+    Harmonized
+        Table, model and facts.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be harmonized as they are; the message says why.
+
+    Examples
+    --------
+    >>> from isoscan.phantom import simulate_tables
+    >>> cohort = simulate_tables(n_features=5, random_state=0)
+    >>> done = harmonize(cohort.people.join(cohort.measures), preserve="age + C(sex)")
+    >>> done.table.shape, done.features[0]
+    ((159, 9), 'region001_thickness')
+    """
+    if method not in METHODS:
+        raise DataError(f"method must be one of {tuple(METHODS)}, got {method!r}.")
+    if site not in table.columns:
+        raise MissingColumnError(
+            f"there is no site column '{site}'. Columns: {name_some(table.columns, 8)}. "
+            f"Name it: site=... (--site).",
+            column=site,
+        )
+    chosen = choose_features(table, features, site, preserve, options.get("remove"))
+    before, people = table[chosen], _without_measures(table, chosen)
+    model = METHODS[method](preserve, **options)
+    with warnings_noted() as notes:
+        after = model.fit_transform(before, sites=people[site], covariates=people)
+    totals = [name for name in _totals(table) if name not in chosen]
+    described = describe(
+        table[chosen + totals], sites=people[site], covariates=people, preserve=preserve
+    )
+    facts = _collect(before, after, people, site, model, notes, described, title)
+    result = table.copy()
+    result[chosen] = after
+    return Harmonized(result, model, facts, chosen)
+
+
+def _collect(
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    people: pd.DataFrame,
+    site: str,
+    model: ComBat,
+    notes: list[str],
+    described: dict[str, Any],
+    title: str,
+) -> dict[str, Any]:
+    sites, preserve = people[site], model.preserve
+    several = len(model.sites_) > 1
+    return collect_facts(
+        before,
+        after,
+        sites=sites,
+        covariates=people,
+        model_facts=describe_model(model, notes),
+        describe_facts=described,
+        evaluate_facts=evaluate(before, after, sites=sites, covariates=people, preserve=preserve)
+        if several
+        else None,
+        title=title,
+    )
+
+
+def _totals(table: pd.DataFrame) -> list[str]:
+    """Numeric columns that sum up the brain: looked at, but not harmonized unless named."""
+    return summary_columns([str(name) for name in table.select_dtypes("number").columns])
+
+
+def _without_measures(table: pd.DataFrame, features: list[str]) -> pd.DataFrame:
+    measures = [*features, *(name for name in _totals(table) if name not in features)]
+    return table.drop(columns=measures)
+
+
+def choose_features(
+    table: pd.DataFrame,
+    features: Sequence[str] | None,
+    site: str,
+    *formulas: str | None,
+) -> list[str]:
+    """Decide which columns are measures.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per scan.
+    features : sequence of str or None
+        The user's choice; None to decide by type and name.
+    site : str
+        Column with the site.
+    *formulas : str or None
+        Formulas whose covariates are not measures.
+
+    Returns
+    -------
+    list of str
+        Columns in the order of the table.
+
+    Raises
+    ------
+    MissingColumnError
+        If a chosen column is absent.
+    DataError
+        If no column is left.
+    """
+    if features is not None:
+        absent = [name for name in features if name not in table.columns]
+        if absent:
+            raise MissingColumnError(
+                f"{count(absent, 'feature')} not in the table: {name_some(absent)}.",
+                columns=absent,
+            )
+        return list(features)
+    taken = {site}.union(*(variables(parse_formula(text)) for text in formulas if text))
+    numeric = [
+        str(name)
+        for name in table.select_dtypes("number").columns
+        if name not in taken and str(name).lower() not in PEOPLE
+    ]
+    totals = set(_totals(table))
+    regions = [name for name in numeric if name not in totals] or numeric
+    if not regions:
+        raise DataError(
+            f"no column to harmonize: none of {name_some(table.columns, 8)} is numeric and not "
+            f"a covariate. Name the features."
+        )
+    return regions
+
+
+@contextmanager
+def warnings_noted() -> Iterator[list[str]]:
+    """Let warnings pass, and note isoscan's sentences for the report.
+
+    Yields
+    ------
+    list of str
+        Sentences, filled when the block ends.
+    """
+    notes: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield notes
+    for warning in caught:
+        if issubclass(warning.category, IsoscanWarning) and str(warning.message) not in notes:
+            notes.append(str(warning.message))
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+def describe_model(model: ComBat, notes: Iterable[str] = ()) -> dict[str, Any]:
+    """Describe a fitted model for the report.
+
+    Parameters
+    ----------
+    model : ComBat
+        A fitted model.
+    notes : iterable of str
+        Warnings of the fit.
+
+    Returns
+    -------
+    dict
+        Plain types and arrays.
+    """
+    effects = model.model_.effects
+    return {
+        "method": type(model).__name__,
+        "options": model.get_params(deep=False),
+        "preserve": model.preserve,
+        "remove": model.remove,
+        "reference": model.reference,
+        "sites": model.scans_per_site_,
+        "features": model.n_features_in_,
+        "passed_through": model.passed_through_,
+        "warnings": list(notes),
+        "software": software_versions(),
+        "hash": model.hash_,
+        "site_effects": {
+            "sites": model.sites_,
+            "features": list(model.get_feature_names_out()),
+            "shift": effects.shift,
+            "scale": np.sqrt(effects.variance),
+        },
+        "methods_text": model.methods_text_,
+        "citations": citations(),
+    }
+
+
+def describe_columns(
+    columns: Iterable[str],
+    features: Iterable[str],
+    model: ComBat,
+    sidecar: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Say in a BIDS sidecar what the columns of a harmonized table are.
+
+    Parameters
+    ----------
+    columns : iterable of str
+        Columns of the table.
+    features : iterable of str
+        Those that were harmonized.
+    model : ComBat
+        The model that did it.
+    sidecar : mapping, optional
+        What was known about the columns; kept.
+
+    Returns
+    -------
+    dict
+        One entry per column, and GeneratedBy.
+    """
+    known = dict(sidecar or {})
+    harmonized = set(features)
+    described: dict[str, Any] = {}
+    for name in columns:
+        entry = dict(known.get(name, {}))
+        if name in harmonized:
+            entry.setdefault("Description", str(name))
+            entry["Harmonized"] = True
+        if entry:
+            described[str(name)] = entry
+    described["GeneratedBy"] = [
+        {
+            "Name": "isoscan",
+            "Version": software_versions()["isoscan"],
+            "Method": type(model).__name__,
+            "Preserve": model.preserve,
+            "ModelSHA256": model.hash_,
+        }
+    ]
+    return described
+
+
+def require_free(folder: Path, names: Iterable[str], *, overwrite: bool) -> None:
+    """Refuse to write where results exist already, before any work is done.
+
+    Parameters
+    ----------
+    folder : Path
+        Where results go.
+    names : iterable of str
+        Files that will be written.
+    overwrite : bool
+        Whether they may be replaced.
+
+    Raises
+    ------
+    OutputExistsError
+        If one exists and may not be replaced.
+    """
+    existing = [name for name in names if (folder / name).exists()]
+    if existing and not overwrite:
+        raise OutputExistsError(
+            f"{folder} already holds {name_some(existing)}. Choose another folder, or pass "
+            f"overwrite=True (--overwrite).",
+            files=existing,
+        )
+
+
+def require_complete(table: pd.DataFrame, features: Sequence[str]) -> None:
+    """Refuse missing measures, for users who expect none.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per scan.
+    features : sequence of str
+        Columns to look at.
+
+    Raises
+    ------
+    MissingValuesError
+        If a value is missing.
+    """
+    missing = table[list(features)].isna()
+    if missing.any(axis=None):
+        incomplete = missing.sum()[missing.any()]
+        raise MissingValuesError(
+            f"{int(missing.sum().sum())} of {missing.size} values missing, in "
+            f"{name_some(incomplete.to_dict())}. Allow them (--missing keep), or correct them.",
+            features=list(incomplete.index),
+        )
