@@ -160,7 +160,8 @@ def harmonize(
             column=site,
         )
     chosen = choose_features(table, features, site, preserve, options.get("remove"))
-    before, people = table[chosen], _without_measures(table, chosen)
+    used = _used(site, preserve, options.get("remove"))
+    before, people = table[chosen], _people(table, chosen, used)
     model = METHODS[method](preserve, **options)
     with warnings_noted() as notes:
         after = model.fit_transform(before, sites=people[site], covariates=people)
@@ -205,9 +206,21 @@ def _totals(table: pd.DataFrame) -> list[str]:
     return summary_columns([str(name) for name in table.select_dtypes("number").columns])
 
 
-def _without_measures(table: pd.DataFrame, features: list[str]) -> pd.DataFrame:
-    measures = [*features, *(name for name in _totals(table) if name not in features)]
-    return table.drop(columns=measures)
+def _people(table: pd.DataFrame, features: list[str], used: set[str]) -> pd.DataFrame:
+    """Columns that say who was scanned where: used by name, known by name, or words."""
+    numeric = set(table.select_dtypes("number").columns)
+    return table[
+        [
+            name
+            for name in table.columns
+            if name not in features
+            and (name in used or str(name).lower() in PEOPLE or name not in numeric)
+        ]
+    ]
+
+
+def _used(site: str, *formulas: str | None) -> set[str]:
+    return {site}.union(*(variables(parse_formula(text)) for text in formulas if text))
 
 
 def choose_features(
@@ -249,7 +262,7 @@ def choose_features(
                 columns=absent,
             )
         return list(features)
-    taken = {site}.union(*(variables(parse_formula(text)) for text in formulas if text))
+    taken = _used(site, *formulas)
     numeric = [
         str(name)
         for name in table.select_dtypes("number").columns

@@ -46,7 +46,9 @@ def command(what: str, output: Path, overwrite: bool) -> None:
         step()
         scanners = harmonize(
             real,
-            features=[name for name in real if not name.startswith(("site", *ACQUISITION))],
+            features=[
+                name for name in map(str, real) if not name.startswith(("site", *ACQUISITION))
+            ],
             title="MRIQC measures of 17 ABIDE scanners",
         )
         step()

@@ -12,7 +12,12 @@ from isoscan.cli import options
 from isoscan.cli.progress import steps
 
 
-@click.command("harmonize", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    "harmonize",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: isoscan harmonize aseg.tsv lh.tsv rh.tsv --participants participants.tsv "
+    "--preserve 'age + C(sex)' -o harmonized",
+)
 @click.argument("measures", nargs=-1, required=True, type=options.EXISTING)
 @options.output()
 @options.cohort
@@ -66,14 +71,9 @@ def command(
     title: str,
     **rest: Any,
 ) -> None:
-    r"""Harmonize MEASURES: one or more tables, or a FreeSurfer or MRIQC folder.
+    """Harmonize MEASURES: one or more tables, or a FreeSurfer or MRIQC folder.
 
     Writes harmonized.tsv with its sidecar, model.isoscan, report.html and facts.json.
-
-    \b
-    Example:
-      isoscan harmonize aseg.tsv lh.tsv rh.tsv --participants participants.tsv \\
-          --preserve "age + C(sex)" -o harmonized
     """
     from isoscan.cli.cohort import read_cohort, without_sites
     from isoscan.harmonizing import FILES, harmonize, require_complete, require_free
