@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from isoscan.errors import SiteLabelError, SiteLabelWarning, count, name_some
 
 
-def as_labels(values: Iterable[Any], what: str = "site") -> NDArray[np.object_]:
+def as_labels(
+    values: Iterable[Any], what: str = "site", *, warn: bool = True
+) -> NDArray[np.object_]:
     """Turn labels into text: 1, 1.0 and "1" become the same label.
 
     Parameters
@@ -25,6 +27,8 @@ def as_labels(values: Iterable[Any], what: str = "site") -> NDArray[np.object_]:
         texts "NA" and "None" are ordinary labels.
     what : str
         What the labels stand for, used in messages.
+    warn : bool
+        Say so if labels were floating-point numbers.
 
     Returns
     -------
@@ -41,7 +45,7 @@ def as_labels(values: Iterable[Any], what: str = "site") -> NDArray[np.object_]:
     >>> as_labels([1, 2, 10])
     array(['1', '2', '10'], dtype=object)
     """
-    labels = pd.Series(values)
+    labels = values if isinstance(values, pd.Series) else pd.Series(list(values), dtype=object)
     _refuse_missing(labels, what)
     kinds = {_kind(value) for value in labels.unique()}
     if len(kinds) > 1:
@@ -50,7 +54,7 @@ def as_labels(values: Iterable[Any], what: str = "site") -> NDArray[np.object_]:
             f"{_one_of_each(labels)}: is 1 the same {what} as '1'? Convert the column to text.",
             kinds=sorted(kinds),
         )
-    if kinds == {"floats"}:
+    if kinds == {"floats"} and warn:
         warnings.warn(
             f"{what} labels are floating-point numbers; whole numbers are read without the "
             f"decimal point (1.0 as '1'). Store them as text.",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from isoscan.combat.regression import Deviations
 from isoscan.errors import (
+    ConfoundedDesignError,
     ConstantFeatureWarning,
     DataError,
     MissingValuesError,
@@ -137,6 +138,13 @@ def require_variation(
     if len(estimator.sites_) == 1:
         return
     active = deviations.sd > 0
+    confounded = estimator._names(active & ~deviations.solvable)
+    if confounded:
+        raise ConfoundedDesignError(
+            f"missing values leave too few scans to tell the covariates apart in "
+            f"{count(confounded, 'feature')}: {name_some(confounded)}. Leave them out.",
+            features=confounded,
+        )
     if not active.any():
         raise NoVarianceError(
             f"none of {count(len(active), 'feature')} varies within sites: there is nothing to "

@@ -28,6 +28,8 @@ def match_rows(
 ) -> tuple[NDArray[np.object_], pd.DataFrame | None]:
     """Bring site labels and covariates into the row order of the measures.
 
+    A frame may know more people than were measured here; only those are looked up.
+
     Parameters
     ----------
     X : DataFrame or array of shape (n_scans, n_features)
@@ -60,21 +62,20 @@ def match_rows(
     return as_labels(labels), covariates
 
 
-def _require_sites(sites: Any) -> pd.Series[Any]:
+def _require_sites(sites: Any) -> Any:
     if sites is None:
         raise SiteLabelError("sites are needed: one label per scan, fit(X, sites=...).")
-    if isinstance(sites, pd.Series):
-        return sites
     if isinstance(sites, str) or np.ndim(sites) != 1:
         raise SiteLabelError("sites must be one label per scan, as a Series, list or 1-D array.")
-    return pd.Series(sites, dtype=object if isinstance(sites, list | tuple) else None)
+    return sites
 
 
 def _in_row_order(other: Any, X: Any, what: str) -> Any:
+    """Match two frames by index; anything without an index by position."""
+    indexed = isinstance(other, pd.Series | pd.DataFrame)
+    if isinstance(X, pd.DataFrame) and indexed:
+        return align_rows(other, X.index, what=what, extra="ignore")
     n_scans, n_features = _shape(X)
-    by_position = not isinstance(X, pd.DataFrame) or _is_counted(other.index)
-    if not by_position:
-        return align_rows(other, X.index, what=what)
     if len(other) != n_scans:
         hint = (
             f" X has {n_features} columns: is it transposed? Rows are scans."
@@ -82,17 +83,15 @@ def _in_row_order(other: Any, X: Any, what: str) -> Any:
             else ""
         )
         raise DataError(f"{what} has {len(other)} rows, X has {n_scans}.{hint}")
-    return other.set_axis(X.index, axis=0) if isinstance(X, pd.DataFrame) else other
+    if isinstance(X, pd.DataFrame):
+        dtype = object if isinstance(other, list | tuple) else None
+        return pd.Series(other, index=X.index, dtype=dtype)
+    return other
 
 
 def _shape(X: Any) -> tuple[int, int]:
     shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
     return (shape[0], shape[1]) if len(shape) == 2 else (shape[0] if shape else 0, 0)
-
-
-def _is_counted(index: pd.Index[Any]) -> bool:
-    """True for rows that are merely numbered: lists and arrays, matched by position."""
-    return isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1
 
 
 def require_numeric(X: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,10 +94,11 @@ def fit_deviations(
         Where a feature does not vary within a site.
     """
     n_sites = len(scans_per_site)
-    found: dict[str, Array] = {
+    found: dict[str, NDArray[Any]] = {
         "intercept": np.empty(n_features),
         "sd": np.empty(n_features),
         "size": np.empty(n_features),
+        "solvable": np.empty(n_features, dtype=bool),
         "shift": np.empty((n_sites, n_features)),
         "variance": np.empty((n_sites, n_features)),
     }

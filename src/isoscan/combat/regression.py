@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoscan.combat.moments import Moments
-from isoscan.errors import ConfoundedDesignError
 
 Array = NDArray[np.float64]
 
@@ -39,6 +38,8 @@ class Deviations:
         Number of scans behind each estimate.
     size : ndarray of shape (n_features,)
         Root mean square of the feature about zero, to tell noise from variance.
+    solvable : ndarray of bool, shape (n_features,)
+        False where missing values leave covariates that cannot be told apart.
     """
 
     intercept: Array
@@ -48,6 +49,7 @@ class Deviations:
     variance: Array
     count: Array
     size: Array
+    solvable: NDArray[np.bool_]
 
 
 def regress(
@@ -70,13 +72,8 @@ def regress(
     -------
     Deviations
         Expected values, and standardized shift and variance of each site.
-
-    Raises
-    ------
-    ConfoundedDesignError
-        If missing values leave a covariate without variation within sites.
     """
-    slopes = _slopes(moments)
+    slopes, solvable = _slopes(moments)
     level = moments.feature_mean - np.einsum("bqv,qv->bv", moments.covariate_mean, slopes)
     observed = moments.count > 0
     if reference is None:
@@ -98,6 +95,7 @@ def regress(
         variance=np.where(moments.count > 1, variance, np.nan),
         count=moments.count,
         size=size,
+        solvable=solvable,
     )
 
 
@@ -127,34 +125,29 @@ def deviations_of_new_sites(moments: Moments, trained: Any) -> tuple[Array, Arra
     )
 
 
-def _slopes(moments: Moments) -> Array:
-    """Within-site least squares: site intercepts drop out of centred moments."""
+def _slopes(moments: Moments) -> tuple[Array, NDArray[np.bool_]]:
+    """Within-site least squares, and where it has one solution.
+
+    Site intercepts drop out of centred moments. Covariates are scaled by their own spread,
+    so that years and 0/1 are comparable.
+    """
     products = moments.covariate_products.sum(axis=0)
     cross = moments.cross_products.sum(axis=0)
-    n_covariates = products.shape[0]
+    n_covariates, n_features = cross.shape
     if n_covariates == 0:
-        return np.asarray(cross)
-    # Covariates in units of their own spread: years and 0/1 become comparable.
+        return cross, np.ones(n_features, dtype=bool)
     spread = np.sqrt(np.einsum("qqv->qv", products))
-    if not (spread > 0).all():
-        _refuse_aliased(~(spread > 0).all(axis=1))
-    scaled = products / (spread[:, None] * spread[None])
-    by_feature = np.moveaxis(scaled, -1, 0)
-    if not (np.linalg.eigvalsh(by_feature)[:, 0] > 1e-12).all():
-        _refuse_aliased(np.ones(n_covariates, dtype=bool))
-    if by_feature.shape[0] == 1:
-        return np.asarray(np.linalg.solve(by_feature[0], cross / spread) / spread)
-    solved = np.linalg.solve(by_feature, np.moveaxis(cross / spread, -1, 0)[:, :, None])
-    return np.asarray(np.moveaxis(solved[:, :, 0], 0, -1) / spread)
-
-
-def _refuse_aliased(columns: NDArray[np.bool_]) -> None:
-    raise ConfoundedDesignError(
-        "missing values leave too little to tell the covariates apart for at least one feature "
-        f"(design columns {', '.join(str(column) for column in np.flatnonzero(columns))}). "
-        "Leave out features that are missing for most scans.",
-        columns=list(np.flatnonzero(columns)),
-    )
+    spread = np.where(spread > 0, spread, 1.0)
+    matrices = np.moveaxis(products / (spread[:, None] * spread[None]), -1, 0)
+    solvable = np.linalg.eigvalsh(matrices)[:, 0] > 1e-12
+    matrices = np.where(solvable[:, None, None], matrices, np.eye(n_covariates))
+    right = np.moveaxis(cross / spread, -1, 0)
+    if len(matrices) == 1:  # the same covariates for every feature
+        slopes = np.linalg.solve(matrices[0], right.T)
+    else:
+        slopes = np.linalg.solve(matrices, right[:, :, None])[:, :, 0].T
+    solvable = np.broadcast_to(solvable, n_features)
+    return np.where(solvable, slopes / spread, 0.0), solvable
 
 
 def _residual_squares(moments: Moments, slopes: Array) -> Array:

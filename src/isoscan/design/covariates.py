@@ -174,8 +174,7 @@ def _holds_categories(values: pd.Series[Any]) -> bool:
 
 def _category_labels(values: pd.Series[Any], name: str) -> pd.Series[Any]:
     _refuse_missing(values, name)
-    whole = pd.api.types.is_float_dtype(values) and bool((values == values.round()).all())
-    labels = as_labels(values.astype("int64") if whole else values, what=name)
+    labels = as_labels(values, what=name, warn=False)
     return pd.Series(labels, index=values.index, name=name, dtype=object)
 
 

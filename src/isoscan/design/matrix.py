@@ -20,6 +20,7 @@ from isoscan.errors import (
     ExtrapolationWarning,
     FormulaError,
     MissingCovariateError,
+    TooManyTermsError,
     count,
     name_some,
 )
@@ -102,6 +103,7 @@ class Design:
     ) -> Design:
         _refuse_constant_covariates(covariates, len(table))
         spec, values = _materialize(ModelSpec(formula=parsed), _encode(covariates, table), formula)
+        _refuse_many_columns(spec.column_names, len(table))
         _refuse_constant_columns(spec.column_names, values)
         return cls(
             formula=formula,
@@ -327,6 +329,16 @@ def _refuse_constant_covariates(covariates: Mapping[str, Covariate], n_scans: in
             f"'{name}' is {value} for all {count(n_scans, 'scan')}: its effect cannot be "
             f"estimated. Drop it from the formula.",
             covariate=name,
+        )
+
+
+def _refuse_many_columns(names: tuple[str, ...], n_scans: int) -> None:
+    if len(names) > n_scans:
+        raise TooManyTermsError(
+            f"{len(names)} columns for {count(n_scans, 'scan')}: nothing is left to measure the "
+            f"noise. Is a continuous covariate declared a category?",
+            columns=len(names),
+            scans=n_scans,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -47,19 +47,22 @@ def align_rows(
     *,
     what: str = "covariates",
     rows: str = "scans",
+    extra: Literal["warn", "ignore"] = "warn",
 ) -> Any:
     """Bring another table into the row order of `index`, by identifier.
 
     Parameters
     ----------
     other : DataFrame or Series
-        Table to reorder. Rows that `index` does not name are left out, with a warning.
+        Table to reorder. Rows that `index` does not name are left out.
     index : Index
         Identifiers that must all be present.
     what : str
         What `other` holds, used in messages.
     rows : str
         What the rows of `index` are, used in messages.
+    extra : {"warn", "ignore"}
+        Whether to name the rows that are left out.
 
     Returns
     -------
@@ -92,7 +95,7 @@ def align_rows(
             ids=list(absent),
         )
     unused = other.index.difference(index, sort=False)
-    if len(unused):
+    if len(unused) and extra == "warn":
         warnings.warn(
             f"{count(len(unused), 'row')} of {what} belong to none of the {len(index)} {rows} "
             f"and are left out: {name_some(unused)}.",
