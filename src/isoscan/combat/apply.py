@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoscan.combat.blocks import for_each_block
+from isoscan.combat.blocks import Buffers, for_each_block
 from isoscan.combat.model import SiteModel
 from isoscan.combat.moments import Scans, refuse_infinite
 
@@ -28,7 +28,7 @@ def harmonize(
     table : ndarray of shape (n_scans, n_features)
         Measures; NaN stays NaN. Not modified.
     scans : Scans
-        Rows grouped by the sites of `model`, with their covariates. Rows of sites beyond
+        Rows grouped by the sites of `model`, with their covariates; those of a site beyond
         the last one are copied.
     model : SiteModel
         Fitted numbers.
@@ -38,42 +38,64 @@ def harmonize(
     Returns
     -------
     ndarray of shape (n_scans, n_features)
-        Harmonized measures, of the type of `table` if that is floating.
+        Harmonized measures, of the type of `table`.
+
+    Raises
+    ------
+    InfiniteValuesError
+        If a measure is infinite.
     """
     result = np.empty(table.shape, dtype=table.dtype)
-    copied = np.flatnonzero(model.passed_through)
+    buffers = Buffers()
 
     def apply_block(block: slice) -> None:
-        values = scans.gather(table[:, block])
-        _adjust(values, scans, model, block)
-        if not np.isfinite(np.vdot(values, values)):
-            refuse_infinite(values, scans, block.start)
-        scans.scatter(values, result[:, block])
+        maps = _affine_maps(model, block)
+        for site, part in scans.present:
+            rows, covariates = scans.rows[site], scans.covariates[part]
+            if site == model.reference or site >= len(model.effects.shift):
+                result[rows, block] = table[rows, block]
+                continue
+            values = scans.gather(table[:, block], site, buffers)
+            _adjust(values, covariates, [of_sites[site] for of_sites in maps], buffers)
+            if not np.isfinite(np.vdot(values, values)):
+                refuse_infinite(values, scans.order[part], block.start)
+            result[rows, block] = values
 
-    for_each_block(apply_block, table.shape[0], table.shape[1], n_jobs)
-    if copied.size:
-        result[:, copied] = table[:, copied]
+    for_each_block(apply_block, scans.rows_at_a_time, table.shape[1], n_jobs)
+    passed = np.flatnonzero(model.passed_through)
+    if passed.size:
+        result[:, passed] = table[:, passed]
     return result
 
 
-def _adjust(values: Array, scans: Scans, model: SiteModel, block: slice) -> None:
-    """Replace measured by harmonized values: scale, add a constant, add what covariates do."""
+def _affine_maps(model: SiteModel, block: slice) -> list[Array]:
+    """Factor, addend, and weights of the covariates; each (n_sites, n_features of the block).
+
+    With m what is expected of a scan, s the residual SD, and g and d a site's shift and
+    scale, y becomes ((y - m)/s - g)/d s + m' = y/d + m' - m/d - s g/d, where m' leaves
+    removed covariates at their mean.
+    """
     effects, slopes = model.effects, model.slopes[:, block]
-    scale = 1.0 / np.sqrt(effects.variance[:, block])
-    constant = model.intercept[block] * (1.0 - scale)
-    constant -= model.sd[block] * effects.shift[:, block] * scale
+    factor = 1.0 / np.sqrt(effects.variance[:, block])
+    addend = model.intercept[block] * (1.0 - factor)
+    addend -= model.sd[block] * effects.shift[:, block] * factor
     weights = []
     for slope, mean, removed in zip(slopes, model.removed_mean, model.removed, strict=True):
-        weights.append(slope * (-scale if removed else 1.0 - scale))
+        weights.append(slope * (-factor if removed else 1.0 - factor))
         if removed:
-            constant += slope * mean
-    change = np.empty_like(values)
-    for site, rows in scans.present:
-        if site == model.reference or site >= len(scale):
-            continue
-        of_site, of_change = values[rows], change[rows]
-        of_site *= scale[site]
-        of_site += constant[site]
-        for column, weight in enumerate(weights):
-            np.multiply(scans.covariates[rows, column, None], weight[site], out=of_change)
-            of_site += of_change
+            addend += slope * mean
+    return [factor, addend, *weights]
+
+
+def _adjust(values: Array, covariates: Array, of_site: list[Array], buffers: Buffers) -> None:
+    """Harmonize the scans of one site in place.
+
+    No matrix product: its rounding depends on the number of rows.
+    """
+    factor, addend, *weights = of_site
+    values *= factor
+    values += addend
+    change = buffers.take("change", values.shape)
+    for column, weight in zip(covariates.T, weights, strict=True):
+        np.multiply(column[:, None], weight, out=change)
+        values += change

@@ -7,27 +7,48 @@ one thread; the pool is the only parallelism.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-CELLS_PER_BLOCK = 1 << 18
-"""Cells (scans x columns) of one block: 2 MB of float64, so that a step of work is long
-enough for threads not to wait for each other, and short enough to stay in the cache."""
+CELLS_AT_A_TIME = 1 << 16
+"""Cells that are worked on in one step: 512 kB of float64, half of a usual L2 cache. Smaller
+steps make threads wait for each other, larger ones wait for memory."""
+
+
+class Buffers(threading.local):
+    """Arrays that a thread uses again for every block.
+
+    Fresh memory costs more than the arithmetic done in it.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, NDArray[np.float64]] = {}
+
+    def take(self, name: str, shape: tuple[int, int]) -> NDArray[np.float64]:
+        """Give an array with undefined content, the same memory each time."""
+        size = shape[0] * shape[1]
+        if name not in self._kept or self._kept[name].size < size:
+            self._kept[name] = np.empty(size)
+        return self._kept[name][:size].reshape(shape)
+
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def column_blocks(n_scans: int, n_features: int) -> Iterator[slice]:
+def column_blocks(rows_at_a_time: float, n_features: int) -> Iterator[slice]:
     """Cut the columns into blocks of a size that suits the cache.
 
     Parameters
     ----------
-    n_scans : int
-        Rows of the table.
+    rows_at_a_time : float
+        Rows that are worked on in one step, usually the scans of one site.
     n_features : int
         Columns of the table.
 
@@ -41,13 +62,16 @@ def column_blocks(n_scans: int, n_features: int) -> Iterator[slice]:
     >>> list(column_blocks(10, 3))
     [slice(0, 3, None)]
     """
-    width = max(64, CELLS_PER_BLOCK // max(n_scans, 1))
+    width = max(64, int(CELLS_AT_A_TIME / max(rows_at_a_time, 1.0)))
     for start in range(0, n_features, width):
         yield slice(start, min(start + width, n_features))
 
 
 def for_each_block(
-    work: Callable[[slice], Result], n_scans: int, n_features: int, n_jobs: int | None = None
+    work: Callable[[slice], Result],
+    rows_at_a_time: float,
+    n_features: int,
+    n_jobs: int | None = None,
 ) -> list[Result]:
     """Call `work` on every block of columns, in parallel; results keep the block order.
 
@@ -55,8 +79,8 @@ def for_each_block(
     ----------
     work : callable
         Takes a slice of columns.
-    n_scans : int
-        Rows of the table.
+    rows_at_a_time : float
+        Rows that are worked on in one step.
     n_features : int
         Columns of the table.
     n_jobs : int, optional
@@ -67,7 +91,7 @@ def for_each_block(
     list
         What `work` returned for each block.
     """
-    return run_parallel(work, column_blocks(n_scans, n_features), n_jobs)
+    return run_parallel(work, column_blocks(rows_at_a_time, n_features), n_jobs)
 
 
 def run_parallel(

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from isoscan.combat import checks
 from isoscan.combat.apply import harmonize
+from isoscan.combat.blocks import Buffers
 from isoscan.combat.effects import Shrinkage, SiteEffects, shrink_sites
 from isoscan.combat.fitted import FittedSites
 from isoscan.combat.inputs import (
@@ -187,8 +188,11 @@ class ComBat(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         scans = Scans.group(codes, len(self.sites_), matrix)
         reference = checks.reference_position(self)
         tolerance = checks.noise_tolerance(table.dtype)
+        buffers = Buffers()
         deviations, constant = fit_deviations(
-            lambda block: collect(table[:, block], scans, block.start),
+            lambda block: collect(
+                table[:, block], scans, first_column=block.start, buffers=buffers
+            ),
             scans.per_site,
             table.shape[1],
             reference=reference,
@@ -270,8 +274,8 @@ class ComBat(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         table = self._validated(ordered, reset=False)
         model = self._with_unknown_sites(ordered, labels, covariates)
         codes = pd.Index(model.sites_).get_indexer(pd.Index(labels))
-        codes[codes < 0] = len(model.sites_)
         matrix = self._matrix(covariates, len(labels), check_range=True)
+        codes[codes < 0] = len(model.sites_)
         scans = Scans.group(codes, len(model.sites_) + 1, matrix)
         with infinities_named(getattr(X, "index", None), self._names):
             result = harmonize(table, scans, model.model_, n_jobs=self.n_jobs)
@@ -356,7 +360,8 @@ class ComBat(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
 
     def _new_effects(self, moments: Moments, prior: str) -> SiteEffects:
         active = ~self.model_.passed_through
-        shift, variance = deviations_of_new_sites(moments, self.model_)
+        model = self.model_
+        shift, variance = deviations_of_new_sites(moments, model.intercept, model.slopes, model.sd)
         if prior == "own":
             how, given = self._shrinkage(int(active.sum())), None
             scale_fixed = self._scale_fixed(moments.count)

@@ -115,7 +115,7 @@ def fit_deviations(
         )
         return part.slopes, part.count
 
-    parts = for_each_block(solve, int(scans_per_site.sum()), n_features, n_jobs)
+    parts = for_each_block(solve, scans_per_site.mean(), n_features, n_jobs)
     slopes = np.concatenate([slopes for slopes, _ in parts], axis=1)
     return Deviations(slopes=slopes, count=_join_counts(parts), **found), constant
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoscan.combat.blocks import Buffers
 from isoscan.errors import InfiniteValuesError, count
 
 Array = NDArray[np.float64]
@@ -79,27 +80,34 @@ class Scans:
         return [(site, rows) for site, rows in enumerate(self.sites) if rows.start < rows.stop]
 
     @cached_property
-    def in_order(self) -> bool:
-        """Whether the rows of the table are grouped by site already."""
-        return bool(np.array_equal(self.order, np.arange(self.order.size)))
+    def rows(self) -> list[slice | NDArray[np.intp]]:
+        """Rows of each site in the table; a slice where they follow each other."""
+        found: list[slice | NDArray[np.intp]] = []
+        for part in self.sites:
+            rows = self.order[part]
+            together = rows.size > 0 and rows[-1] - rows[0] == rows.size - 1
+            found.append(slice(int(rows[0]), int(rows[-1]) + 1) if together else rows)
+        return found
+
+    @property
+    def rows_at_a_time(self) -> float:
+        """Scans of an average site: what is worked on in one step."""
+        return len(self.order) / max(len(self.present), 1)
 
     @cached_property
     def centred(self) -> CentredCovariates:
         """Moments of the covariates, and the covariates without their site means."""
         return _centre(self)
 
-    def gather(self, table: NDArray[Any]) -> Array:
-        """Copy a block of columns into float64, rows grouped by site."""
-        if self.in_order:
-            return table.astype(float)
-        if table.dtype == np.float64:
-            values = np.empty(table.shape)
-            return np.take(table, self.order, axis=0, out=values, mode="clip")
-        return table[self.order].astype(float)
-
-    def scatter(self, values: Array, table: NDArray[Any]) -> None:
-        """Write a gathered block back to the rows it came from."""
-        table[slice(None) if self.in_order else self.order] = values
+    def gather(self, table: NDArray[Any], site: int, buffers: Buffers) -> Array:
+        """Copy the scans of one site into float64."""
+        rows, size = self.rows[site], self.sites[site].stop - self.sites[site].start
+        values = buffers.take("values", (size, table.shape[1]))
+        if isinstance(rows, slice) or table.dtype != np.float64:
+            values[...] = table[rows]
+        else:
+            np.take(table, rows, axis=0, out=values, mode="clip")
+        return values
 
 
 @dataclass(frozen=True)
@@ -140,7 +148,13 @@ class Moments:
         return bool(self.count.shape[1] != 1)
 
 
-def collect(table: NDArray[Any], scans: Scans, first_column: int = 0) -> Moments:
+def collect(
+    table: NDArray[Any],
+    scans: Scans,
+    *,
+    first_column: int = 0,
+    buffers: Buffers | None = None,
+) -> Moments:
     """Moments of a block of features, accumulated in float64.
 
     Parameters
@@ -151,6 +165,8 @@ def collect(table: NDArray[Any], scans: Scans, first_column: int = 0) -> Moments
         Which rows belong to which site, and their covariates.
     first_column : int
         Number of the first of these features in the whole table, for messages.
+    buffers : Buffers, optional
+        Memory to use again.
 
     Returns
     -------
@@ -168,31 +184,26 @@ def collect(table: NDArray[Any], scans: Scans, first_column: int = 0) -> Moments
     >>> collect(np.array([[1.0], [3.0], [5.0]]), scans).feature_mean.tolist()
     [[2.0], [5.0]]
     """
-    values = scans.gather(table)
-    mean = _site_means(values, scans)
-    if np.isfinite(mean).all():
-        return _collect_complete(values, mean, scans)
-    refuse_infinite(values, scans, first_column)
+    buffers = buffers or Buffers()
+    moments = _collect_complete(table, scans, buffers)
+    if moments is not None:
+        return moments
+    values = table[scans.order].astype(float)
+    refuse_infinite(values, scans.order, first_column)
     return _collect_incomplete(values, scans)
 
 
-def _site_means(values: Array, scans: Scans) -> Array:
-    mean = np.zeros((len(scans.sites), values.shape[1]))
-    for site, rows in scans.present:
-        np.add.reduce(values[rows], axis=0, out=mean[site])
-    mean /= np.maximum(scans.per_site, 1.0)[:, None]
-    return mean
-
-
-def refuse_infinite(values: Array, scans: Scans, first_column: int = 0) -> None:
+def refuse_infinite(
+    values: Array, order: NDArray[np.intp] | None = None, first_column: int = 0
+) -> None:
     """Refuse infinities; the caller knows the names that belong to the positions.
 
     Parameters
     ----------
     values : ndarray of shape (n_scans, n_features)
-        Values in the order of `scans`.
-    scans : Scans
-        Which rows they are.
+        Measures, or what they were turned into.
+    order : ndarray of int, optional
+        Number of each row in the table.
     first_column : int
         Number of the first of these features.
 
@@ -203,9 +214,10 @@ def refuse_infinite(values: Array, scans: Scans, first_column: int = 0) -> None:
     """
     rows, columns = np.nonzero(np.isinf(values))
     if len(rows):
+        row = int(rows[0] if order is None else order[rows[0]])
         raise InfiniteValuesError(
-            f"{count(len(rows), 'cell')} infinite, the first in row {scans.order[rows[0]]}.",
-            row=int(scans.order[rows[0]]),
+            f"{count(len(rows), 'cell')} infinite, the first in row {row}.",
+            row=row,
             column=first_column + int(columns[0]),
         )
 
@@ -242,26 +254,35 @@ def _centre(scans: Scans) -> CentredCovariates:
     return CentredCovariates(mean, products, values)
 
 
-def _collect_complete(values: Array, mean: Array, scans: Scans) -> Moments:
-    """Centre, then multiply; what rounding left of the mean is found on the way and put right."""
-    n_sites, n_features = mean.shape
+def _collect_complete(table: NDArray[Any], scans: Scans, buffers: Buffers) -> Moments | None:
+    """Centre, then multiply; None as soon as a value is missing.
+
+    What rounding left of the mean is found on the way and put right.
+    """
+    n_sites, n_features = len(scans.sites), table.shape[1]
     covariates = scans.centred
-    squares = np.zeros((n_sites, n_features))
+    mean, squares = np.zeros((n_sites, n_features)), np.zeros((n_sites, n_features))
     cross = np.zeros((n_sites, covariates.values.shape[1], n_features))
-    for site, rows in scans.present:
-        of_site = values[rows]
+    for site, part in scans.present:
+        of_site = scans.gather(table, site, buffers)
+        np.add.reduce(of_site, axis=0, out=mean[site])
+        mean[site] /= len(of_site)
+        if not np.isfinite(np.add.reduce(mean[site])):
+            return None
         of_site -= mean[site]
-        np.matmul(covariates.values[rows].T, of_site, out=cross[site])
+        np.matmul(covariates.values[part].T, of_site, out=cross[site])
         np.einsum("ij,ij->j", of_site, of_site, out=squares[site])
     per_site = scans.per_site[:, None]
     left = cross[:, 0] / np.maximum(per_site, 1.0)
+    mean += left
+    squares -= per_site * left**2
     return Moments(
         count=per_site,
         covariate_mean=covariates.mean,
-        feature_mean=mean + left,
+        feature_mean=mean,
         covariate_products=covariates.products,
         cross_products=cross[:, 1:],
-        feature_squares=np.maximum(squares - per_site * left**2, 0.0),
+        feature_squares=np.maximum(squares, 0.0, out=squares),
     )
 
 

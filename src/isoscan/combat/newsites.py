@@ -51,7 +51,8 @@ def shared_noise(table: NDArray[Any], scans: Scans, model: SiteModel) -> float:
     if not active.size:
         return 1.0
     columns = active[np.linspace(0, active.size - 1, min(active.size, MOST_FEATURES)).astype(int)]
-    residuals = scans.gather(table[:, columns]) - model.intercept[columns]
+    residuals = table[np.ix_(scans.order, columns)].astype(float)
+    residuals -= model.intercept[columns]
     residuals -= scans.covariates @ model.slopes[:, columns]
     residuals /= model.sd[columns]
     missing = np.isnan(residuals)

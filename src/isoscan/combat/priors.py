@@ -23,7 +23,8 @@ STOP = 1e-4
 FIXED_POINT = 1e-13
 """Relative change at which nothing changes any more in double precision."""
 MOST_SWEEPS = 10_000
-CHUNK = 8192
+CHUNK = 1 << 16
+"""Features that are updated together: few steps, so that threads seldom wait."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ those of sites by one less, and the grand mean weighs sites by all their scans.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,55 +73,75 @@ def regress(
         Expected values, and standardized shift and variance of each site.
     """
     slopes, solvable = _slopes(moments)
-    level = moments.feature_mean - np.einsum("bqv,qv->bv", moments.covariate_mean, slopes)
-    observed = moments.count > 0
+    level = _site_levels(moments, slopes)
     if reference is None:
-        weights = np.where(observed, scans_per_site[:, None], 0.0)
+        weights = np.where(moments.count > 0, scans_per_site[:, None], 0.0)
         intercept = (weights * level).sum(axis=0) / np.maximum(weights.sum(axis=0), 1.0)
     else:
         intercept = level[reference]
     squares = _residual_squares(moments, slopes)
     sd, size = _spread(moments, squares, reference)
-    sd = np.where(sd > tolerance * size, sd, 0.0)
-    unit = np.where(sd > 0, sd, 1.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        variance = squares / unit**2 / (moments.count - 1.0)
+    sd[sd <= tolerance * size] = 0.0
+    shift, variance = _standardized(moments, level - intercept, squares, sd)
+    # Where a site stands still, the references put 1 before they fit the prior.
+    variance[squares <= moments.count * (tolerance * size) ** 2] = 1.0
     return Deviations(
         intercept=intercept,
         slopes=slopes,
         sd=sd,
-        shift=np.where(observed, (level - intercept) / unit, np.nan),
-        variance=np.where(moments.count > 1, variance, np.nan),
+        shift=shift,
+        variance=variance,
         count=moments.count,
         size=size,
         solvable=solvable,
     )
 
 
-def deviations_of_new_sites(moments: Moments, trained: Any) -> tuple[Array, Array]:
+def deviations_of_new_sites(
+    moments: Moments, intercept: Array, slopes: Array, sd: Array
+) -> tuple[Array, Array]:
     """Standardized shift and variance of sites that did not take part in training.
 
     Parameters
     ----------
     moments : Moments
         Moments of the new sites.
-    trained : object with intercept, slopes and sd
-        What training found.
+    intercept : ndarray of shape (n_features,)
+        Expected value where all covariates are 0, from training.
+    slopes : ndarray of shape (n_covariates, n_features)
+        Effects of the covariates, from training.
+    sd : ndarray of shape (n_features,)
+        Residual standard deviation, from training.
 
     Returns
     -------
     shift, variance : ndarray of shape (n_sites, n_features)
         NaN where there are too few scans.
     """
-    unit = np.where(trained.sd > 0, trained.sd, 1.0)
-    expected = trained.intercept + np.einsum("bqv,qv->bv", moments.covariate_mean, trained.slopes)
-    squares = _residual_squares(moments, trained.slopes)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        variance = squares / unit**2 / (moments.count - 1.0)
-    return (
-        np.where(moments.count > 0, (moments.feature_mean - expected) / unit, np.nan),
-        np.where(moments.count > 1, variance, np.nan),
-    )
+    deviation = _site_levels(moments, slopes) - intercept
+    return _standardized(moments, deviation, _residual_squares(moments, slopes), sd)
+
+
+def _standardized(
+    moments: Moments, deviation: Array, squares: Array, sd: Array
+) -> tuple[Array, Array]:
+    """Shift and variance in units of the residual SD; NaN where there are too few scans."""
+    unit = np.where(sd > 0, sd, 1.0)
+    shift = deviation / unit
+    variance = squares / np.maximum(moments.count - 1.0, 1.0)
+    variance /= unit**2
+    if moments.count.min() < 2:
+        count = np.broadcast_to(moments.count, shift.shape)
+        shift[count < 1] = np.nan
+        variance[count < 2] = np.nan
+    return shift, variance
+
+
+def _site_levels(moments: Moments, slopes: Array) -> Array:
+    """Fitted value of each site where all covariates are 0."""
+    if moments.has_missing:
+        return moments.feature_mean - np.einsum("bqv,qv->bv", moments.covariate_mean, slopes)
+    return np.asarray(moments.feature_mean - moments.covariate_mean[:, :, 0] @ slopes)
 
 
 def _slopes(moments: Moments) -> tuple[Array, NDArray[np.bool_]]:
@@ -152,20 +171,23 @@ def _slopes(moments: Moments) -> tuple[Array, NDArray[np.bool_]]:
 
 def _residual_squares(moments: Moments, slopes: Array) -> Array:
     """Squared residuals summed within each site, about the site's own mean."""
-    explained = 2 * moments.cross_products - np.einsum(
-        "bqrv,rv->bqv", moments.covariate_products, slopes
-    )
-    squares = moments.feature_squares - np.einsum("bqv,qv->bv", explained, slopes)
-    return np.asarray(np.maximum(squares, 0.0))
+    squares = moments.feature_squares - 2 * np.einsum("bqv,qv->bv", moments.cross_products, slopes)
+    if moments.has_missing:
+        squares += np.einsum("bqrv,qv,rv->bv", moments.covariate_products, slopes, slopes)
+    else:  # one small matrix product instead of a sum over features
+        pairs = slopes[:, None] * slopes[None]
+        products = moments.covariate_products[..., 0]
+        squares += products.reshape(len(products), -1) @ pairs.reshape(-1, squares.shape[1])
+    return np.asarray(np.maximum(squares, 0.0, out=squares))
 
 
 def _spread(moments: Moments, squares: Array, reference: int | None) -> tuple[Array, Array]:
     """Residual SD (divisor n) and root mean square about zero, per feature."""
-    count = np.broadcast_to(moments.count, squares.shape)
-    everything = moments.feature_squares + count * moments.feature_mean**2
-    size = np.sqrt(everything.sum(axis=0) / np.maximum(count.sum(axis=0), 1.0))
+    scans = np.maximum(moments.count.sum(axis=0), 1.0)
+    everything = moments.feature_mean**2
+    everything *= moments.count
+    everything += moments.feature_squares
+    size = np.sqrt(everything.sum(axis=0) / scans)
     if reference is None:
-        variance = squares.sum(axis=0) / np.maximum(count.sum(axis=0), 1.0)
-    else:
-        variance = squares[reference] / np.maximum(count[reference], 1.0)
-    return np.sqrt(variance), size
+        return np.sqrt(squares.sum(axis=0) / scans), size
+    return np.sqrt(squares[reference] / np.maximum(moments.count[reference], 1.0)), size
