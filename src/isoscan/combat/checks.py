@@ -22,6 +22,7 @@ from isoscan.errors import (
     TooFewScansError,
     TooFewSitesError,
     UnknownSiteError,
+    UnknownSiteWarning,
     count,
     name_some,
 )
@@ -179,6 +180,28 @@ def _require_values(estimator: ComBat, deviations: Deviations, active: NDArray[n
                 site=site,
                 features=names,
             )
+
+
+def answer_unknown_sites(
+    estimator: ComBat, labels: NDArray[np.object_], unknown: NDArray[np.bool_]
+) -> None:
+    """Refuse scans of sites the model has not seen, or warn of what is done with them."""
+    names, sizes = np.unique(labels[unknown], return_counts=True)
+    what = (
+        f"{int(unknown.sum())} of {count(len(labels), 'scan')} come from sites this model has "
+        f"not seen: {name_some(dict(zip(names, sizes, strict=True)), 8)}"
+    )
+    if estimator.unknown_sites == "error":
+        raise UnknownSiteError(
+            f"{what}. Known: {name_some(estimator.sites_, 12)}. Refit with them, adapt the model "
+            f'to them, or pass unknown_sites="estimate" (--new-site). In cross-validation, '
+            f"shuffle or stratify by site.",
+            sites=names.tolist(),
+        )
+    done = (
+        "estimated from these scans" if estimator.unknown_sites == "estimate" else "left as it is"
+    )
+    warnings.warn(f"{what}: each is {done}.", UnknownSiteWarning, stacklevel=4)
 
 
 def require_new_sites(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from dataclasses import replace
 from typing import Any, Literal, Self
 
@@ -16,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from isoscan.combat import checks
 from isoscan.combat.apply import harmonize
 from isoscan.combat.blocks import Buffers
-from isoscan.combat.effects import Shrinkage, SiteEffects, shrink_sites
+from isoscan.combat.effects import Shrinkage, shrink_sites
 from isoscan.combat.fitted import FittedSites
 from isoscan.combat.inputs import (
     infinities_named,
@@ -25,16 +24,10 @@ from isoscan.combat.inputs import (
     require_numeric,
 )
 from isoscan.combat.model import SiteModel, fit_deviations
-from isoscan.combat.moments import Moments, Scans, collect
-from isoscan.combat.newsites import prior_from_training, shared_noise
-from isoscan.combat.regression import Deviations, deviations_of_new_sites
+from isoscan.combat.moments import Scans, collect
+from isoscan.combat.newsites import estimate_alone, estimate_like_training, shared_noise
+from isoscan.combat.regression import Deviations
 from isoscan.design import Design, require_identifiable
-from isoscan.errors import (
-    UnknownSiteError,
-    UnknownSiteWarning,
-    count,
-    name_some,
-)
 from isoscan.labels import warn_of_lookalikes
 
 
@@ -200,9 +193,9 @@ class ComBat(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
             n_jobs=self.n_jobs,
         )
         checks.require_variation(self, deviations, constant)
+        self.passed_through_ = self._names(deviations.sd == 0)
         self.model_ = self._shrunken(deviations, matrix, reference)
         self.model_ = replace(self.model_, shared_noise=shared_noise(table, scans, self.model_))
-        self.passed_through_ = self._names(self.model_.passed_through)
         checks.warn_of_data(self, deviations, constant, table)
 
     def _shrunken(
@@ -217,7 +210,7 @@ class ComBat(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
             deviations.variance,
             deviations.count,
             active,
-            self._shrinkage(int(active.sum())),
+            self._shrinkage(),
             scale_fixed=self._scale_fixed(deviations.count),
             skip=reference,
             n_jobs=self.n_jobs,
@@ -233,8 +226,8 @@ class ComBat(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
             reference=reference,
         )
 
-    def _shrinkage(self, n_active: int) -> Shrinkage:
-        prior = checks.usable_prior(self.prior, n_active)
+    def _shrinkage(self) -> Shrinkage:
+        prior = checks.usable_prior(self.prior, self.n_features_in_ - len(self.passed_through_))
         return Shrinkage(prior, to_fixed_point=self.convergence == "full")
 
     def _scale_fixed(self, scans: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -349,7 +342,18 @@ class ComBat(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         matrix = self._matrix(covariates, len(labels), check_range=True)
         scans = Scans.group(codes, len(names), matrix)
         with infinities_named(getattr(X, "index", None), self._names):
-            effects = self._new_effects(collect(table, scans), prior)
+            moments = collect(table, scans)
+        if prior == "own":
+            effects = estimate_alone(
+                self.model_, moments, self._shrinkage(), self._scale_fixed(moments.count)
+            )
+        else:
+            effects = estimate_like_training(
+                self.model_,
+                moments,
+                to_fixed_point=self.convergence == "full",
+                mean_only=self.mean_only,
+            )
         adapted = copy.copy(self)
         adapted.sites_ = [*self.sites_, *names.tolist()]
         adapted.scans_per_site_ = self.scans_per_site_ | dict(
@@ -358,32 +362,6 @@ class ComBat(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         adapted.model_ = replace(self.model_, effects=self.model_.effects.append(effects))
         return adapted
 
-    def _new_effects(self, moments: Moments, prior: str) -> SiteEffects:
-        active = ~self.model_.passed_through
-        model = self.model_
-        shift, variance = deviations_of_new_sites(moments, model.intercept, model.slopes, model.sd)
-        if prior == "own":
-            how, given = self._shrinkage(int(active.sum())), None
-            scale_fixed = self._scale_fixed(moments.count)
-        else:
-            how = Shrinkage("parametric", to_fixed_point=self.convergence == "full")
-            sizes = moments.count.max(axis=1)
-            given = [
-                prior_from_training(self.model_, *site)
-                for site in zip(shift, variance, sizes, strict=True)
-            ]
-            scale_fixed = np.full(len(shift), self.mean_only)
-        return shrink_sites(
-            shift,
-            variance,
-            moments.count,
-            active,
-            how,
-            scale_fixed=scale_fixed,
-            priors=given,
-            n_jobs=self.n_jobs,
-        )
-
     def _with_unknown_sites(
         self, X: Any, labels: NDArray[np.object_], covariates: pd.DataFrame | None
     ) -> ComBat:
@@ -391,20 +369,7 @@ class ComBat(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         unknown = ~np.isin(labels, self.sites_)
         if not unknown.any():
             return self
-        names = pd.Series(labels[unknown]).value_counts().sort_index()
-        what = (
-            f"{int(unknown.sum())} of {count(len(labels), 'scan')} come from sites this model "
-            f"has not seen: {name_some(names.to_dict(), 8)}"
-        )
-        if self.unknown_sites == "error":
-            raise UnknownSiteError(
-                f"{what}. Known: {name_some(self.sites_, 12)}. Refit with them, adapt the model "
-                f'to them, or pass unknown_sites="estimate". In cross-validation, shuffle or '
-                f"stratify by site.",
-                sites=names.index.tolist(),
-            )
-        done = "estimated from these scans" if self.unknown_sites == "estimate" else "left as it is"
-        warnings.warn(f"{what}: each is {done}.", UnknownSiteWarning, stacklevel=3)
+        checks.answer_unknown_sites(self, labels, unknown)
         if self.unknown_sites == "skip":
             return self
         rows = np.flatnonzero(unknown)

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoscan.combat.effects import SiteEffects
+from isoscan.combat.effects import Shrinkage, SiteEffects, shrink_sites
 from isoscan.combat.model import SiteModel
-from isoscan.combat.moments import Scans
+from isoscan.combat.moments import Moments, Scans
 from isoscan.combat.priors import Prior, prior_from_moments
+from isoscan.combat.regression import deviations_of_new_sites
 
 Array = NDArray[np.float64]
 
@@ -106,6 +107,68 @@ class Spread:
             return self.centre
         weight = self.between / (self.between + noise)
         return weight * observed + (1 - weight) * self.centre
+
+
+def estimate_alone(
+    model: SiteModel, moments: Moments, how: Shrinkage, scale_fixed: NDArray[np.bool_]
+) -> SiteEffects:
+    """Estimate new sites, each with a prior fitted to its own features.
+
+    Parameters
+    ----------
+    model : SiteModel
+        Fitted numbers of the training sites.
+    moments : Moments
+        Moments of the new sites.
+    how : Shrinkage
+        Kind of prior.
+    scale_fixed : ndarray of bool, shape (n_sites,)
+        Sites whose scale is left alone.
+
+    Returns
+    -------
+    SiteEffects
+        Effects of the new sites.
+    """
+    shift, variance = deviations_of_new_sites(moments, model.intercept, model.slopes, model.sd)
+    active = ~model.passed_through
+    return shrink_sites(shift, variance, moments.count, active, how, scale_fixed=scale_fixed)
+
+
+def estimate_like_training(
+    model: SiteModel, moments: Moments, *, to_fixed_point: bool, mean_only: bool
+) -> SiteEffects:
+    """Estimate new sites with the prior of the training sites; one scan is enough.
+
+    Parameters
+    ----------
+    model : SiteModel
+        Fitted numbers of the training sites.
+    moments : Moments
+        Moments of the new sites.
+    to_fixed_point : bool
+        Iterate to the fixed point instead of the reference's stop.
+    mean_only : bool
+        Estimate shifts only.
+
+    Returns
+    -------
+    SiteEffects
+        Effects of the new sites.
+    """
+    shift, variance = deviations_of_new_sites(moments, model.intercept, model.slopes, model.sd)
+    sizes = moments.count.max(axis=1)
+    return shrink_sites(
+        shift,
+        variance,
+        moments.count,
+        ~model.passed_through,
+        Shrinkage("parametric", to_fixed_point=to_fixed_point),
+        scale_fixed=np.full(len(shift), mean_only),
+        priors=[
+            prior_from_training(model, *site) for site in zip(shift, variance, sizes, strict=True)
+        ],
+    )
 
 
 def prior_from_training(model: SiteModel, shift: Array, variance: Array, n_scans: float) -> Prior:

@@ -140,7 +140,8 @@ def _standardized(
 def _site_levels(moments: Moments, slopes: Array) -> Array:
     """Fitted value of each site where all covariates are 0."""
     if moments.has_missing:
-        return moments.feature_mean - np.einsum("bqv,qv->bv", moments.covariate_mean, slopes)
+        explained = np.einsum("bqv,qv->bv", moments.covariate_mean, slopes)
+        return np.asarray(moments.feature_mean - explained)
     return np.asarray(moments.feature_mean - moments.covariate_mean[:, :, 0] @ slopes)
 
 
