@@ -47,7 +47,7 @@ def as_labels(
     """
     labels = values if isinstance(values, pd.Series) else pd.Series(list(values), dtype=object)
     _refuse_missing(labels, what)
-    kinds = {_kind(value) for value in labels.unique()}
+    kinds = {_kind(value) for value in labels}
     if len(kinds) > 1:
         raise SiteLabelError(
             f"{what} labels mix {' and '.join(sorted(kinds))}, e.g. "
@@ -160,7 +160,7 @@ def _kind(value: object) -> str:
 
 
 def _one_of_each(labels: pd.Series[Any]) -> str:
-    first = {_kind(value): value for value in reversed(list(labels.unique()))}
+    first = {_kind(value): value for value in reversed(list(labels))}
     return " and ".join(repr(first[kind]) for kind in sorted(first))
 
 

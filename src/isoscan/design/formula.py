@@ -70,16 +70,17 @@ def parse_formula(text: str) -> SimpleFormula:
     body = text.strip().removeprefix("~")
     if not body.strip():
         raise FormulaError("the formula is empty. Leave it out, or name a covariate.")
+    if "~" in body:
+        raise FormulaError(
+            f"the formula '{text}' has a left-hand side; name covariates only.", formula=text
+        )
     try:
         formula = Formula(f"1 + ({_without_intercept(body)})")
     except (FormulaicError, SyntaxError, ValueError) as error:
         reason = " ".join(str(error).split("\n")[0].split())
         raise FormulaError(f"the formula '{text}' cannot be read: {reason}", formula=text) from None
     if not isinstance(formula, SimpleFormula):
-        raise FormulaError(
-            f"the formula '{text}' has a left-hand side; name covariates only.",
-            formula=text,
-        )
+        raise FormulaError(f"the formula '{text}' has several parts; give one.", formula=text)
     for factor in python_factors(formula):
         _require_harmless(factor.expr, text)
     return formula

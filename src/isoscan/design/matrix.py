@@ -300,6 +300,8 @@ def _materialize(
             matrix = spec.get_model_matrix(encoded, na_action="raise", output="numpy")
     except (FormulaicError, TypeError, ValueError, NameError) as error:
         reason = " ".join(str(error).split())
+        if "null values" in reason:  # covariates are complete, so the formula made them
+            reason = "it is not a finite number for every scan (a logarithm of zero?)."
         raise FormulaError(
             f"the formula '{formula}' cannot be evaluated: {reason}", formula=formula
         ) from None
