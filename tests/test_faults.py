@@ -252,7 +252,7 @@ FAULTS = [
     Fault(6, "a site where nothing varies", _copies, errors.NoVarianceError,
           r"every feature is constant at 'B'"),
     Fault(7, "a site of one scan", lambda s: s.put("site", "D").fit(), errors.TooFewScansError,
-          r"site 'D' has 1 scan; .*Merge the site, leave it out .*small_sites='mean-only'"),
+          r"site 'D' has 1 scan; .*Merge the site .*leave it out .*small_sites='mean-only'"),
     Fault(8, "a site of three scans", lambda s: s.put("site", "D", slice(0, 3)).fit(),
           errors.SmallSiteWarning, r"1 site with fewer than 10 scans: 'D' \(3\)", _finite),
     Fault(9, "only one site", _one_site, errors.TooFewSitesError,

@@ -16,8 +16,8 @@ def name_some(names: Iterable[object], limit: int = 5) -> str:
 
     Parameters
     ----------
-    names : iterable or mapping
-        Names to list; a mapping gives a number to each.
+    names : iterable
+        Names to list.
     limit : int
         How many to spell out.
 
@@ -32,13 +32,34 @@ def name_some(names: Iterable[object], limit: int = 5) -> str:
     "'KCL', 'OSL'"
     >>> name_some("abcdefg", limit=2)
     "'a', 'b' and 5 more"
-    >>> name_some({"KCL": 4})
-    "'KCL' (4)"
     """
-    if isinstance(names, Mapping):
-        quoted = [f"'{name}' ({number})" for name, number in names.items()]
-    else:
-        quoted = [f"'{name}'" for name in names]
+    return _list([f"'{name}'" for name in names], limit)
+
+
+def name_counts(numbers: Mapping[Any, int], limit: int = 5) -> str:
+    """Quote the first few names, each with its number, and count the rest.
+
+    Parameters
+    ----------
+    numbers : mapping of {str: int}
+        Number of each name.
+    limit : int
+        How many to spell out.
+
+    Returns
+    -------
+    str
+        Names and numbers, separated by commas.
+
+    Examples
+    --------
+    >>> name_counts({"KCL": 4, "OSL": 7})
+    "'KCL' (4), 'OSL' (7)"
+    """
+    return _list([f"'{name}' ({number})" for name, number in numbers.items()], limit)
+
+
+def _list(quoted: list[str], limit: int) -> str:
     rest = len(quoted) - limit
     if rest <= 1:  # "and 1 more" would be as long as the name itself
         return ", ".join(quoted)

@@ -26,6 +26,7 @@ from isoscan.errors import (
     MissingValuesError,
     OutputExistsError,
     count,
+    name_counts,
     name_some,
 )
 from isoscan.evaluate import evaluate
@@ -38,6 +39,8 @@ PEOPLE = frozenset(
     "participant_id subject_id subjid scanner".split()
 )
 """Columns that describe people, not brains; never taken for a feature unless named."""
+SETTINGS = ("rater_", "size_", "spacing_")
+"""Beginnings of MRIQC's columns that are opinions, or how the image was taken."""
 
 FILES = ("harmonized.tsv", "harmonized.json", "model.isoscan", "report.html", "facts.json")
 
@@ -120,8 +123,8 @@ def harmonize(
         One row per scan: measures, site and covariates, indexed by scan.
     features : sequence of str, optional
         Columns to harmonize. By default all numeric columns but the site, the covariates of
-        the formulas, columns that describe people (age, sex, diagnosis, ...), and totals
-        (intracranial volume, mean thickness, ...).
+        the formulas, columns that describe people (age, sex, diagnosis, ...) or the setting of
+        the scanner (MRIQC's size_* and spacing_*), and totals (intracranial volume, ...).
     site : str
         Column with the site.
     preserve : str, optional
@@ -266,7 +269,9 @@ def choose_features(
     numeric = [
         str(name)
         for name in table.select_dtypes("number").columns
-        if name not in taken and str(name).lower() not in PEOPLE
+        if name not in taken
+        and str(name).lower() not in PEOPLE
+        and not str(name).startswith(SETTINGS)
     ]
     totals = set(_totals(table))
     regions = [name for name in numeric if name not in totals] or numeric
@@ -366,7 +371,6 @@ def describe_columns(
     for name in columns:
         entry = dict(known.get(name, {}))
         if name in harmonized:
-            entry.setdefault("Description", str(name))
             entry["Harmonized"] = True
         if entry:
             described[str(name)] = entry
@@ -428,6 +432,6 @@ def require_complete(table: pd.DataFrame, features: Sequence[str]) -> None:
         incomplete = missing.sum()[missing.any()]
         raise MissingValuesError(
             f"{int(missing.sum().sum())} of {missing.size} values missing, in "
-            f"{name_some(incomplete.to_dict())}. Allow them (--missing keep), or correct them.",
+            f"{name_counts(incomplete.to_dict())}. Allow them (--missing keep), or correct them.",
             features=list(incomplete.index),
         )

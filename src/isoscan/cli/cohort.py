@@ -12,7 +12,7 @@ import click
 import pandas as pd
 
 from isoscan.design.formula import parse_formula, variables
-from isoscan.errors import MissingColumnError, count, name_some
+from isoscan.errors import MissingColumnError, count, name_counts, name_some
 from isoscan.harmonizing import choose_features
 from isoscan.labels import as_labels, normalize_labels
 from isoscan.tables import (
@@ -77,7 +77,7 @@ def read_cohort(
     """Read measures and people, matched by id; say what was left out."""
     given = [text for text in formulas if text]
     measures = read_measures(
-        list(paths),
+        paths[0] if len(paths) == 1 else list(paths),
         decimal=decimal,
         labels=(site,),
         unmatched="drop" if unmatched == "drop" else "error",
@@ -87,9 +87,10 @@ def read_cohort(
         people = read_participants(participants, decimal=decimal, labels=(site,))
         table = _join_people(measures, people, drop=unmatched == "drop")
     if site not in table.columns:
+        columns = table.columns.difference(measures.columns) if participants else table.columns
         raise MissingColumnError(
             f"no column '{site}' in {(participants or paths[0]).name}: "
-            f"{name_some(table.columns, 8)}. Name it with --site.",
+            f"{name_some(columns, 8)}. Name it with --site.",
             column=site,
         )
     table = table.assign(**{site: _sites(table[site], merged, normalize=normalize_labels)})
@@ -206,7 +207,7 @@ def without_sites(cohort: Cohort, names: Sequence[str], *, drop_single: bool) ->
         return cohort
     click.echo(
         f"Left out: {count(int(left_out.sum()), 'scan')} of "
-        f"{name_some(sizes[sizes.index.isin([*names, *single])].to_dict())}.",
+        f"{name_counts(sizes[sizes.index.isin([*names, *single])].to_dict())}.",
         err=True,
     )
     return replace(cohort, table=cohort.table[~left_out])

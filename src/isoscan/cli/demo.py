@@ -13,8 +13,6 @@ from isoscan.cli.progress import steps
 if TYPE_CHECKING:
     import pandas as pd
 
-ACQUISITION = ("size_", "spacing_")  # how the image was taken, not how good it is
-
 
 @click.command("demo", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("what", type=click.Choice(["tables"]), default="tables")
@@ -46,9 +44,6 @@ def command(what: str, output: Path, overwrite: bool) -> None:
         step()
         scanners = harmonize(
             real,
-            features=[
-                name for name in map(str, real) if not name.startswith(("site", *ACQUISITION))
-            ],
             title="MRIQC measures of 17 ABIDE scanners",
         )
         step()
@@ -85,9 +80,7 @@ def read_image_quality() -> pd.DataFrame:
             "pip install 'isoscan[demo]'."
         ) from None
     with as_file(resource) as path:
-        table = read_table(path, index="subject_id")
-    ratings = [name for name in table.columns if name.startswith("rater_")]
-    return table.drop(columns=ratings)
+        return read_table(path, index="subject_id")
 
 
 def compare_with_truth(done: Any, cohort: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -76,6 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as wrong:
         wrong.show()
         sys.exit(2)
+    except BrokenPipeError:  # the reader of our output, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except (IsoscanError, OSError) as error:
         click.echo(click.style("Error: ", fg="red", bold=True) + str(error), err=True)
         sys.exit(1)

@@ -24,6 +24,7 @@ from isoscan.errors import (
     UnknownSiteError,
     UnknownSiteWarning,
     count,
+    name_counts,
     name_some,
 )
 
@@ -57,7 +58,7 @@ def scans_to_fit(
     few = {name: n for name, n in zip(names, sizes, strict=True) if 2 <= n < FEW_SCANS}
     if few:
         warnings.warn(
-            f"{count(few, 'site')} with fewer than {FEW_SCANS} scans: {name_some(few, 8)}. "
+            f"{count(few, 'site')} with fewer than {FEW_SCANS} scans: {name_counts(few, 8)}. "
             f"Their estimates rest mostly on the prior.",
             SmallSiteWarning,
             stacklevel=4,
@@ -68,8 +69,9 @@ def scans_to_fit(
         has = "has" if len(single) == 1 else "have"
         raise TooFewScansError(
             f"{'site' if len(single) == 1 else 'sites'} {name_some(single)} {has} 1 scan; "
-            f"a scale needs at least 2. Merge the site, leave it out (small_sites='drop'), "
-            f"correct its shift only (small_sites='mean-only'), or set mean_only=True.",
+            f"a scale needs at least 2. Merge the site (--merge-site), leave it out "
+            f"(small_sites='drop', --small-sites drop), correct its shift only "
+            f"(small_sites='mean-only'), or set mean_only=True.",
             sites=single.tolist(),
         )
     what = "left out of the model" if small_sites == "drop" else "corrected in shift only"
@@ -189,7 +191,7 @@ def answer_unknown_sites(
     names, sizes = np.unique(labels[unknown], return_counts=True)
     what = (
         f"{int(unknown.sum())} of {count(len(labels), 'scan')} come from sites this model has "
-        f"not seen: {name_some(dict(zip(names, sizes, strict=True)), 8)}"
+        f"not seen: {name_counts(dict(zip(names, sizes, strict=True)), 8)}"
     )
     if estimator.unknown_sites == "error":
         raise UnknownSiteError(
@@ -229,7 +231,7 @@ def require_new_sites(
     if few:
         warnings.warn(
             f"new {'site' if len(few) == 1 else 'sites'} with fewer than {FEW_SCANS} scans: "
-            f"{name_some(few)}. prior='training' is more accurate for so few.",
+            f"{name_counts(few)}. prior='training' is more accurate for so few.",
             SmallSiteWarning,
             stacklevel=4,
         )

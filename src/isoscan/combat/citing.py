@@ -78,7 +78,7 @@ def _shrinkage(options: dict[str, object]) -> str:
     stop = (
         "iterated to the fixed point"
         if options["convergence"] == "full"
-        else "stopped as in neuroCombat (relative change 1e-4)"
+        else "stopped as in neuroCombat at a relative change of 1e-4"
     )
     return (
         "shrunk towards what is typical of the site by parametric empirical Bayes "

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoscan.errors import ModelFileError
+from isoscan.errors import MissingFileError, ModelFileError
 from isoscan.tables.write import write_atomically
 
 FORMAT = "isoscan-model"
@@ -167,9 +167,11 @@ def read_model(path: str | Path) -> tuple[dict[str, Any], Arrays]:
     ------
     ModelFileError
         If the file is damaged, not a model, altered, or of a newer format.
-    FileNotFoundError
+    MissingFileError
         If there is no such file.
     """
+    if not Path(path).is_file():
+        raise MissingFileError(f"there is no model file {path}.", path=str(path))
     content = Path(path).read_bytes()
     try:
         return _unpack(content, Path(path).name)

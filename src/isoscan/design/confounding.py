@@ -163,10 +163,16 @@ def _determined_by_terms(
             Confounding(
                 _term_of(int(positions[dependent]), design),
                 f"'{name}' is determined by {name_some(partners)} and site, so its effect cannot "
-                f"be told apart from theirs. Drop one of them.",
+                f"be told apart from theirs. {_remedy(name)}",
             )
         )
     return found
+
+
+def _remedy(name: str) -> str:
+    if name.startswith(("cr(", "cc(")) and "constraints" not in name:
+        return "Splines by cr and cc need constraints='center' beside an intercept per site."
+    return "Drop one of them."
 
 
 def _term_of(position: int, design: Design) -> str:

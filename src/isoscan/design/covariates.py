@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,8 @@ class Covariate:
     levels : tuple of str or None
         Sorted categories; None for numbers.
     low, high : float
-        Range of the numbers seen in training; NaN for categories.
+        Range of the numbers seen in training, rounded outward so that it shows nobody's
+        exact value; NaN for categories.
     """
 
     name: str
@@ -108,7 +110,15 @@ def learn_covariate(values: pd.Series[Any], *, is_category: bool) -> Covariate:
     if is_category or _holds_categories(values):
         return Covariate(name, levels=tuple(sorted(set(_category_labels(values, name)))))
     numbers = as_numbers(values, name)
-    return Covariate(name, low=float(numbers.min()), high=float(numbers.max()))
+    return Covariate(name, None, *_round_outward(float(numbers.min()), float(numbers.max())))
+
+
+def _round_outward(low: float, high: float) -> tuple[float, float]:
+    """Widen a range to a grid of about a hundredth to a tenth of its width."""
+    if low == high:
+        return low, high
+    step = 10.0 ** (math.floor(math.log10(high - low)) - 1)
+    return math.floor(low / step) * step, math.ceil(high / step) * step
 
 
 def as_numbers(values: pd.Series[Any], name: str) -> pd.Series[Any]:

@@ -91,7 +91,7 @@ def align_rows(
         raise UnmatchedRowsError(
             f"{len(absent)} of {len(index)} {rows} have no {what}: {name_some(absent)}. "
             f"{explain_lookalike_ids(absent, other.index)}"
-            f"Add them to the {what}, or leave these rows out.",
+            f"Add them to the {what}, or leave these rows out (--unmatched drop).",
             ids=list(absent),
         )
     unused = other.index.difference(index, sort=False)
