@@ -1,4 +1,3 @@
-# ruff: noqa: T201
 """Measure how far isoscan is from the reference implementations, case by case.
 
     ISOSCAN_SHARED=/path/to/references python validation/compare.py [reference ...]

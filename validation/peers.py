@@ -1,4 +1,3 @@
-# ruff: noqa: T201
 """Run neuroCombat and neuroHarmonize for Python beside isoscan, where they differ.
 
     pip install neuroCombat neuroHarmonize
