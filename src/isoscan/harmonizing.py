@@ -11,12 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from isoscan.combat import ComBat
-from isoscan.combat.citing import citations
-from isoscan.combat.store import software_versions
 from isoscan.describe import describe
 from isoscan.design.formula import parse_formula, variables
 from isoscan.errors import (
@@ -25,12 +22,14 @@ from isoscan.errors import (
     MissingColumnError,
     MissingValuesError,
     OutputExistsError,
+    SmallSiteWarning,
     count,
     name_counts,
     name_some,
 )
 from isoscan.evaluate import evaluate
-from isoscan.report import collect_facts, write_report
+from isoscan.labels import as_labels
+from isoscan.report import collect_facts, describe_columns, describe_model, write_report
 from isoscan.tables import summary_columns, write_table, write_text
 
 METHODS = {"combat": ComBat}
@@ -39,6 +38,8 @@ PEOPLE = frozenset(
     "participant_id subject_id subjid scanner".split()
 )
 """Columns that describe people, not brains; never taken for a feature unless named."""
+NAMES = frozenset("participant_id subject_id subjid subject session_id scan_id".split())
+"""Columns that name people; left out of facts without individuals."""
 SETTINGS = ("rater_", "size_", "spacing_")
 """Beginnings of MRIQC's columns that are opinions, or how the image was taken."""
 
@@ -113,6 +114,7 @@ def harmonize(
     preserve: str | None = None,
     method: str = "combat",
     title: str = "Harmonization report",
+    individuals: bool = True,
     **options: Any,
 ) -> Harmonized:
     """Harmonize the measures of one table and show what it did.
@@ -133,8 +135,11 @@ def harmonize(
         Method.
     title : str
         Heading of the report.
+    individuals : bool
+        Whether the facts and the report may name single scans.
     **options : object
-        Further options of the method, see `ComBat`.
+        Further options of the method, see `ComBat`. With ``small_sites="drop"``, scans of
+        sites of one scan are left out of everything, the table included.
 
     Returns
     -------
@@ -163,44 +168,71 @@ def harmonize(
             column=site,
         )
     chosen = choose_features(table, features, site, preserve, options.get("remove"))
-    used = _used(site, preserve, options.get("remove"))
-    before, people = table[chosen], _people(table, chosen, used)
     model = METHODS[method](preserve, **options)
     with warnings_noted() as notes:
+        table = _without_single_scans(table, site, model)
+        before = table[chosen]
+        people = _people(table, chosen, _used(site, preserve, options.get("remove")))
         after = model.fit_transform(before, sites=people[site], covariates=people)
-    totals = [name for name in _totals(table) if name not in chosen]
-    described = describe(
-        table[chosen + totals], sites=people[site], covariates=people, preserve=preserve
+    facts = collect_facts(
+        before,
+        after,
+        sites=people[site],
+        covariates=people,
+        model_facts=describe_model(model, notes),
+        describe_facts=_describe(table, chosen, people, site, preserve, individuals=individuals),
+        evaluate_facts=_evaluate(before, after, people, site, model),
+        title=title,
+        individuals=individuals,
     )
-    facts = _collect(before, after, people, site, model, notes, described, title)
     result = table.copy()
     result[chosen] = after
     return Harmonized(result, model, facts, chosen)
 
 
-def _collect(
-    before: pd.DataFrame,
-    after: pd.DataFrame,
+def _without_single_scans(table: pd.DataFrame, site: str, model: ComBat) -> pd.DataFrame:
+    """Leave out scans that a model which drops sites of one scan could not harmonize."""
+    if model.small_sites != "drop" or model.mean_only:
+        return table
+    sites = pd.Series(as_labels(table[site], warn=False), index=table.index)
+    single = ~sites.duplicated(keep=False)
+    if single.any():
+        warnings.warn(
+            f"{count(int(single.sum()), 'scan')} left out, being the only one of its site: "
+            f"{name_some(table.index[single])}, of {name_some(sites[single])}.",
+            SmallSiteWarning,
+            stacklevel=3,
+        )
+    return table[~single]
+
+
+def _describe(
+    table: pd.DataFrame,
+    chosen: list[str],
     people: pd.DataFrame,
     site: str,
-    model: ComBat,
-    notes: list[str],
-    described: dict[str, Any],
-    title: str,
+    preserve: str | None,
+    *,
+    individuals: bool,
 ) -> dict[str, Any]:
-    sites, preserve = people[site], model.preserve
-    several = len(model.sites_) > 1
-    return collect_facts(
+    totals = [name for name in _totals(table) if name not in chosen]
+    if not individuals:
+        people = people[[name for name in people.columns if str(name).lower() not in NAMES]]
+    return describe(table[chosen + totals], sites=table[site], covariates=people, preserve=preserve)
+
+
+def _evaluate(
+    before: pd.DataFrame, after: pd.DataFrame, people: pd.DataFrame, site: str, model: ComBat
+) -> dict[str, Any] | None:
+    if len(model.sites_) < 2:
+        return None
+    return evaluate(
         before,
         after,
-        sites=sites,
+        sites=people[site],
         covariates=people,
-        model_facts=describe_model(model, notes),
-        describe_facts=described,
-        evaluate_facts=evaluate(before, after, sites=sites, covariates=people, preserve=preserve)
-        if several
-        else None,
-        title=title,
+        preserve=model.preserve,
+        model=model,
     )
 
 
@@ -284,106 +316,23 @@ def choose_features(
 
 
 @contextmanager
-def warnings_noted() -> Iterator[list[str]]:
+def warnings_noted() -> Iterator[list[dict[str, str]]]:
     """Let warnings pass, and note isoscan's sentences for the report.
 
     Yields
     ------
-    list of str
-        Sentences, filled when the block ends.
+    list of dict
+        Code (name of the warning) and sentence, filled when the block ends.
     """
-    notes: list[str] = []
+    notes: list[dict[str, str]] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield notes
     for warning in caught:
-        if issubclass(warning.category, IsoscanWarning) and str(warning.message) not in notes:
-            notes.append(str(warning.message))
+        note = {"code": warning.category.__name__, "sentence": str(warning.message)}
+        if issubclass(warning.category, IsoscanWarning) and note not in notes:
+            notes.append(note)
         warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-
-
-def describe_model(model: ComBat, notes: Iterable[str] = ()) -> dict[str, Any]:
-    """Describe a fitted model for the report.
-
-    Parameters
-    ----------
-    model : ComBat
-        A fitted model.
-    notes : iterable of str
-        Warnings of the fit.
-
-    Returns
-    -------
-    dict
-        Plain types and arrays.
-    """
-    effects = model.model_.effects
-    return {
-        "method": type(model).__name__,
-        "options": model.get_params(deep=False),
-        "preserve": model.preserve,
-        "remove": model.remove,
-        "reference": model.reference,
-        "sites": model.scans_per_site_,
-        "features": model.n_features_in_,
-        "passed_through": model.passed_through_,
-        "warnings": list(notes),
-        "software": software_versions(),
-        "hash": model.hash_,
-        "site_effects": {
-            "sites": model.sites_,
-            "features": list(model.get_feature_names_out()),
-            "shift": effects.shift,
-            "scale": np.sqrt(effects.variance),
-        },
-        "methods_text": model.methods_text_,
-        "citations": citations(),
-    }
-
-
-def describe_columns(
-    columns: Iterable[str],
-    features: Iterable[str],
-    model: ComBat,
-    sidecar: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Say in a BIDS sidecar what the columns of a harmonized table are.
-
-    Parameters
-    ----------
-    columns : iterable of str
-        Columns of the table.
-    features : iterable of str
-        Those that were harmonized.
-    model : ComBat
-        The model that did it.
-    sidecar : mapping, optional
-        What was known about the columns; kept.
-
-    Returns
-    -------
-    dict
-        One entry per column, and GeneratedBy.
-    """
-    known = dict(sidecar or {})
-    harmonized = set(features)
-    described: dict[str, Any] = {}
-    for name in columns:
-        entry = dict(known.get(name, {}))
-        if name in harmonized:
-            entry["Harmonized"] = True
-        if entry:
-            described[str(name)] = entry
-    described["GeneratedBy"] = [
-        {
-            "Name": "isoscan",
-            "Version": software_versions()["isoscan"],
-            "Method": type(model).__name__,
-            "Preserve": model.preserve,
-            "ModelSHA256": model.hash_,
-        }
-    ]
-    return described
 
 
 def require_free(folder: Path, names: Iterable[str], *, overwrite: bool) -> None:

@@ -167,6 +167,11 @@ def evaluate_facts(cohort):
         "predictability": {
             "before": {"balanced_accuracy": 0.83, "low": 0.80, "high": 0.86},
             "after": {
+                "balanced_accuracy": 0.2 / len(sites),
+                "low": 0.1 / len(sites),
+                "high": 0.4 / len(sites),
+            },
+            "held_out": {
                 "balanced_accuracy": 1.1 / len(sites),
                 "low": 0.8 / len(sites),
                 "high": 1.4 / len(sites),

@@ -40,7 +40,8 @@ def command(
     import isoscan as iso
     from isoscan.cli.cohort import read_cohort
     from isoscan.errors import count
-    from isoscan.harmonizing import describe_columns, require_free
+    from isoscan.harmonizing import require_free
+    from isoscan.report import describe_columns
     from isoscan.tables import write_table
 
     require_free(output, FILES, overwrite=overwrite)

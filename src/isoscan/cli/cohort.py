@@ -194,20 +194,18 @@ def _sidecars(paths: Sequence[Path]) -> dict[str, Any]:
     return known
 
 
-def without_sites(cohort: Cohort, names: Sequence[str], *, drop_single: bool) -> Cohort:
-    """Leave out sites by name, and those of one scan if asked to; say so."""
+def without_sites(cohort: Cohort, names: Sequence[str]) -> Cohort:
+    """Leave out sites by name; say so."""
     sites = cohort.table[cohort.site]
     absent = sorted(set(names) - set(sites))
     if absent:
         raise click.UsageError(f"--drop-site {absent[0]}: there is no such site.")
-    sizes = sites.value_counts()
-    single = list(sizes.index[sizes < 2]) if drop_single else []
-    left_out = sites.isin([*names, *single])
+    left_out = sites.isin(names)
     if not left_out.any():
         return cohort
     click.echo(
         f"Left out: {count(int(left_out.sum()), 'scan')} of "
-        f"{name_counts(sizes[sizes.index.isin([*names, *single])].to_dict())}.",
+        f"{name_counts(sites[left_out].value_counts(sort=False).to_dict())}.",
         err=True,
     )
     return replace(cohort, table=cohort.table[~left_out])

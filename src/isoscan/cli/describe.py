@@ -15,11 +15,13 @@ from isoscan.cli import options
 @options.output(required=False)
 @options.cohort
 @options.preserve
+@options.individuals
 def command(
     measures: tuple[Path, ...],
     output: Path | None,
     overwrite: bool,
     preserve: str | None,
+    individuals: bool,
     **rest: Any,
 ) -> None:
     """Say whether MEASURES can be harmonized, and what stands in the way.
@@ -29,6 +31,7 @@ def command(
     from isoscan.cli.cohort import read_cohort
     from isoscan.describe import as_text, describe
     from isoscan.harmonizing import require_free
+    from isoscan.report import leave_out_individuals
 
     if output is not None:
         require_free(output, ("describe.json", "report.html"), overwrite=overwrite)
@@ -37,12 +40,16 @@ def command(
     facts = describe(
         cohort.measures, sites=people[cohort.site], covariates=people, preserve=preserve
     )
+    if not individuals:
+        facts = leave_out_individuals(facts, people.index)
     click.echo(as_text(facts))
     if output is not None:
-        _write(facts, cohort, output, overwrite=overwrite)
+        _write(facts, cohort, output, individuals=individuals, overwrite=overwrite)
 
 
-def _write(facts: dict[str, Any], cohort: Any, folder: Path, *, overwrite: bool) -> None:
+def _write(
+    facts: dict[str, Any], cohort: Any, folder: Path, *, individuals: bool, overwrite: bool
+) -> None:
     import json
 
     from isoscan.report import collect_facts, write_report
@@ -56,6 +63,7 @@ def _write(facts: dict[str, Any], cohort: Any, folder: Path, *, overwrite: bool)
         covariates=cohort.people,
         describe_facts=facts,
         title="Description of the data",
+        individuals=individuals,
     )
     write_report(page, folder / "report.html", overwrite=overwrite)
     click.echo(f"\nWritten to {folder}: describe.json, report.html")

@@ -16,12 +16,14 @@ from isoscan.cli import options
 @options.output(required=False)
 @options.cohort
 @options.preserve
+@options.individuals
 def command(
     before: Path,
     after: Path,
     output: Path | None,
     overwrite: bool,
     preserve: str | None,
+    individuals: bool,
     **rest: Any,
 ) -> None:
     """Compare a table BEFORE harmonization with the one AFTER, made by any program.
@@ -46,11 +48,17 @@ def command(
     )
     click.echo(as_text(facts))
     if output is not None:
-        _write(facts, cohort, later, output, overwrite=overwrite)
+        _write(facts, cohort, later, output, individuals=individuals, overwrite=overwrite)
 
 
 def _write(
-    facts: dict[str, Any], cohort: Any, later: Any, folder: Path, *, overwrite: bool
+    facts: dict[str, Any],
+    cohort: Any,
+    later: Any,
+    folder: Path,
+    *,
+    individuals: bool,
+    overwrite: bool,
 ) -> None:
     import json
 
@@ -66,6 +74,7 @@ def _write(
         covariates=cohort.people,
         evaluate_facts=facts,
         title="Evaluation of a harmonization",
+        individuals=individuals,
     )
     write_report(page, folder / "report.html", overwrite=overwrite)
     click.echo(f"\nWritten to {folder}: evaluate.json, report.html")

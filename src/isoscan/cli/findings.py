@@ -18,12 +18,17 @@ WIDTH = 98
 
 
 def as_lines(facts: Mapping[str, Any]) -> list[str]:
-    """Headline, key numbers, then findings by severity; at most 100 columns wide."""
+    """Headline, then findings in brief by severity; at most 100 columns wide.
+
+    Notes are in the report.
+    """
     verdict = facts["verdict"]
     lines = [click.style(verdict["headline"], bold=True), ""]
     for finding in verdict["findings"]:
+        if finding["level"] == "note":
+            continue
         sign, colour = SIGNS[finding["level"]]
-        wrapped = textwrap.wrap(finding["sentence"], WIDTH - 2) or [""]
+        wrapped = textwrap.wrap(finding["brief"], WIDTH - 2, break_on_hyphens=False) or [""]
         lines.append(f"{click.style(sign, fg=colour)} {wrapped[0]}")
         lines += [f"  {line}" for line in wrapped[1:]]
     return lines

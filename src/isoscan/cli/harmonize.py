@@ -22,6 +22,7 @@ from isoscan.cli.progress import steps
 @options.output()
 @options.cohort
 @options.preserve
+@options.individuals
 @click.option("--remove", metavar="FORMULA", help="What is taken out with the site effect.")
 @click.option("--method", type=click.Choice(["combat"]), default="combat", show_default=True)
 @click.option(
@@ -69,6 +70,7 @@ def command(
     dropped: tuple[str, ...],
     missing: str,
     title: str,
+    individuals: bool,
     **rest: Any,
 ) -> None:
     """Harmonize MEASURES: one or more tables, or a FreeSurfer or MRIQC folder.
@@ -84,7 +86,7 @@ def command(
     with steps(["read", "harmonize", "write"]) as step:
         step()
         cohort = read_cohort(measures, formulas=(preserve, remove), **rest)
-        cohort = without_sites(cohort, dropped, drop_single=small_sites == "drop")
+        cohort = without_sites(cohort, dropped)
         if missing == "error":
             require_complete(cohort.table, cohort.features)
         step()
@@ -96,6 +98,7 @@ def command(
             remove=remove,
             method=method,
             title=title,
+            individuals=individuals,
             **own | {"prior": None if own["prior"] == "none" else own["prior"]},
             small_sites=small_sites,
             single_site="pass" if single else "error",
@@ -114,6 +117,6 @@ def tell(facts: dict[str, Any], folder: Path) -> None:
 
     click.echo("\n".join(as_lines(facts)))
     click.echo(
-        f"\nWritten to {folder}{'/' if not str(folder).endswith('/') else ''}: "
-        "harmonized.tsv, model.isoscan, report.html"
+        f"\nWritten to {folder}: harmonized.tsv, harmonized.json, model.isoscan, report.html, "
+        f"facts.json"
     )

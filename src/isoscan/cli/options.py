@@ -77,6 +77,12 @@ cohort = combine(
     click.option("--decimal", default=".", show_default=True, help="Decimal sign of numbers."),
 )
 
+individuals = click.option(
+    "--individuals/--no-individuals",
+    default=True,
+    show_default=True,
+    help="Whether reports and facts may name single scans, with values and covariates.",
+)
 preserve = click.option(
     "--preserve", metavar="FORMULA", help="What must survive, e.g. 'age + C(sex)'."
 )

@@ -25,6 +25,7 @@ from isoscan.report.boxes import (
     share_between_sites,
     summarize_boxes,
 )
+from isoscan.report.individuals import leave_out_individuals
 from isoscan.report.verdict import key_numbers, reach_verdict
 from isoscan.tables.align import align_rows
 
@@ -41,6 +42,7 @@ def collect_facts(
     describe_facts: Mapping[str, Any] | None = None,
     evaluate_facts: Mapping[str, Any] | None = None,
     title: str = "Harmonization report",
+    individuals: bool = True,
 ) -> dict[str, Any]:
     """Gather the facts of every step and the distributions behind them.
 
@@ -58,6 +60,9 @@ def collect_facts(
         Facts of each step; None when it was not done.
     title : str
         Heading of the report.
+    individuals : bool
+        Whether single scans may be named, with value and covariates. Numbers of scans and the
+        range of each site stay.
 
     Returns
     -------
@@ -79,11 +84,18 @@ def collect_facts(
     >>> facts["features"]["sites"], len(facts["features"]["names"])
     (['SITE01', 'SITE02'], 3)
     """
+    if not individuals:
+        scans: Iterable[object] = () if before is None else before.index
+        model_facts, describe_facts, evaluate_facts = (
+            leave_out_individuals(facts, scans)
+            for facts in (model_facts, describe_facts, evaluate_facts)
+        )
     features = None
     if before is not None:
         labels = _match_sites(sites, before)
         features = _distributions(before, _match_after(after, before), labels, evaluate_facts)
         features["notes"] = _notes(features["scans"], covariates, before)
+        features = features if individuals else leave_out_individuals(features, ())
     facts = {
         "title": title,
         "created": dt.date.today().isoformat(),

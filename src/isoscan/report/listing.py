@@ -109,6 +109,34 @@ def list_sites(describe: Facts) -> dict[str, Any]:
     return {"columns": columns, "rows": rows}
 
 
+def list_values(describe: Facts) -> list[dict[str, Any]]:
+    """One row per value far from all others, the impossible ones first.
+
+    Parameters
+    ----------
+    describe : mapping
+        Facts of the description.
+
+    Returns
+    -------
+    list of dict
+        Keys scan and cells (texts: site, measure, value, typical value, distance).
+    """
+    return [
+        {
+            "scan": item["scan"],
+            "cells": [
+                item["site"],
+                item["feature"],
+                number(item["value"], 4),
+                number(item["typical"], 4),
+                "impossible" if item.get("impossible") else f"{number(item['robust_z'])} SD",
+            ],
+        }
+        for item in describe.get("extremes") or ()
+    ]
+
+
 def _measured(evaluate: Facts) -> list[tuple[str, Any, Any]]:
     effects = evaluate["site_effects"]
     named = (

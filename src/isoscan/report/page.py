@@ -23,7 +23,8 @@ from isoscan.report.drawings import (
     site_medians,
 )
 from isoscan.report.facts import as_plain
-from isoscan.report.listing import list_changes, list_features, list_sites
+from isoscan.report.listing import list_changes, list_features, list_sites, list_values
+from isoscan.report.prediction import accuracy_after, footnote
 from isoscan.report.strips import draw_covariates
 from isoscan.report.svg import Drawing
 from isoscan.report.wording import number, percent, plain_term
@@ -79,10 +80,13 @@ def render_report(facts: Facts) -> str:
             summary=evaluate.get("site_effects", {}).get("summary"),
             distributions=evaluate.get("distributions"),
             predictability=evaluate.get("predictability"),
+            accuracy_after=accuracy_after(evaluate.get("predictability") or {}),
+            accuracy_note=footnote(evaluate.get("predictability") or {}),
             biology=evaluate.get("biology"),
             sites_table=list_sites(describe) if describe else None,
             outliers=_outliers(describe),
             plain_sentences=_sentences(describe),
+            values_table=list_values(describe),
             paragraphs=_paragraphs(model.get("methods_text")),
             p_legend=p_legend(),
         )
@@ -196,9 +200,8 @@ def _browser_data(facts: Facts, drawings: Mapping[str, Drawing]) -> dict[str, An
 
 
 def _sentences(describe: Facts) -> list[str]:
-    """Single values, units and codes for missing that a person should look at."""
-    keys = ("sentinels", "units", "extremes")
-    return [item["sentence"] for key in keys for item in describe.get(key) or ()]
+    """Units and codes for missing that a person should look at."""
+    return [item["sentence"] for key in ("sentinels", "units") for item in describe.get(key) or ()]
 
 
 def _outliers(describe: Facts) -> list[dict[str, Any]]:

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from isoscan.errors import count
+from isoscan.report.brief import in_brief
+from isoscan.report.prediction import accuracy_after, is_below_chance, say_accuracy
+from isoscan.report.repeats import is_said_elsewhere, model_warnings
 from isoscan.report.wording import is_number, percent, plain_term
 
 LEVELS = ("problem", "warning", "note", "good")
@@ -28,7 +31,8 @@ def reach_verdict(
     -------
     dict
         Keys level (one of `LEVELS`), headline, sentences (at most four findings) and
-        findings (all of them, the most severe first).
+        findings (all of them, the most severe first). Each finding has a sentence in full and
+        in brief.
 
     Examples
     --------
@@ -60,12 +64,12 @@ def gather_findings(
     Returns
     -------
     list of dict
-        Keys level, source (harmonized data, model or sample) and sentence.
+        Keys level, source (harmonized data, model or sample), sentence and brief.
     """
     said = [
-        *_from(evaluate, "harmonized data"),
-        *({"level": "warning", "source": "model", "sentence": text} for text in _warnings(model)),
-        *_from(describe, "sample"),
+        *_from(_reworded(evaluate, model), "harmonized data"),
+        *(_finding("warning", "model", text) for text in model_warnings(model, describe)),
+        *_from(_unsettled(describe, model), "sample"),
     ]
     unique = {finding["sentence"]: finding for finding in reversed(said)}
     kept = [finding for finding in said if unique[finding["sentence"]] is finding]
@@ -110,14 +114,34 @@ def _most_telling(findings: list[dict[str, str]]) -> list[dict[str, str]]:
     return (worse[: _SHOWN - min(room, len(good))] + good[:room]) or findings[:_SHOWN]
 
 
-def _from(facts: Facts | None, source: str) -> Iterable[dict[str, str]]:
-    for finding in (facts or {}).get("findings", ()):
+def _from(findings: Iterable[Facts], source: str) -> Iterable[dict[str, str]]:
+    for finding in findings:
         level = finding["level"] if finding["level"] in LEVELS else "note"
-        yield {"level": level, "source": source, "sentence": str(finding["sentence"])}
+        yield _finding(level, source, str(finding["sentence"]))
 
 
-def _warnings(model: Facts | None) -> list[str]:
-    return [str(sentence) for sentence in (model or {}).get("warnings", ())]
+def _finding(level: str, source: str, sentence: str) -> dict[str, str]:
+    return {"level": level, "source": source, "sentence": sentence, "brief": in_brief(sentence)}
+
+
+def _reworded(evaluate: Facts | None, model: Facts | None) -> Iterable[Facts]:
+    """Findings of the evaluation, with plain terms and the accuracy in unseen scans."""
+    predicted = (evaluate or {}).get("predictability") or {}
+    terms = ((evaluate or {}).get("biology") or {}).get("terms") or {}
+    for finding in (evaluate or {}).get("findings", ()):
+        sentence = str(finding["sentence"])
+        if finding.get("code") == "predictability" and predicted.get("held_out"):
+            sentence = say_accuracy(predicted)
+        for term in terms:
+            sentence = sentence.replace(f"'{term}'", plain_term(term))
+        if not is_said_elsewhere(finding, evaluate, model):
+            yield {**finding, "sentence": sentence}
+
+
+def _unsettled(describe: Facts | None, model: Facts | None) -> Iterable[Facts]:
+    for finding in (describe or {}).get("findings", ()):
+        if not is_said_elsewhere(finding, None, model):
+            yield finding
 
 
 def _change(
@@ -135,32 +159,39 @@ def _change(
 
 
 def _site_numbers(evaluate: Facts) -> Iterable[dict[str, Any]]:
-    summary = evaluate["site_effects"]["summary"]
-    before, after = summary["before"], summary["after"]
+    effects = evaluate["site_effects"]
+    before, after = effects["summary"]["before"], effects["summary"]["after"]
+    expected = effects.get("expected_partial_r2")
+    chance = f"; chance gives {percent(expected)}" if is_number(expected) else ""
     chosen = (
-        ("median_partial_r2", "Variance explained by site", "median over features, partial R²"),
-        ("share_mean_significant", "Features whose mean differs by site", ""),
-        ("share_variance_significant", "Features whose variance differs by site", ""),
-    )
-    for key, label, note in chosen:
-        yield _change(label, before.get(key), after.get(key), note)
+        ("median_partial_r2", "Variance explained by site", f"median partial R²{chance}", expected),
+        ("share_mean_significant", "Features whose mean differs by site", "F test, FDR 5 %", None),
+        ("share_variance_significant", "Features whose variance differs by site",
+         "Brown–Forsythe test, FDR 5 %", None),
+    )  # fmt: skip
+    for key, label, note, mark in chosen:
+        yield _change(label, before.get(key), after.get(key), note, mark)
 
 
 def _prediction(evaluate: Facts) -> Iterable[dict[str, Any]]:
     predicted = evaluate.get("predictability") or {}
-    before, after = predicted.get("before"), predicted.get("after")
+    before, after = predicted.get("before"), accuracy_after(predicted)
     if before and after:
         chance = predicted.get("chance")
-        note = f"balanced accuracy; chance is {percent(chance)}"
-        if is_number(chance) and is_number(after.get("high")) and after["high"] < chance:
-            note += "; less than chance means not predictable"
         yield _change(
             "Site guessed right from the measures",
             before.get("balanced_accuracy"),
             after.get("balanced_accuracy"),
-            note,
+            _about_accuracy(predicted),
             chance,
         )
+
+
+def _about_accuracy(predicted: Facts) -> str:
+    note = f"balanced accuracy; chance is {percent(predicted.get('chance'))}"
+    if predicted.get("held_out"):
+        return f"{note}; after: in scans harmonization had not seen"
+    return note + "; less than chance means not predictable" * is_below_chance(predicted)
 
 
 def _kept_slopes(evaluate: Facts) -> Iterable[dict[str, Any]]:
