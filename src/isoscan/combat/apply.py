@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoscan.combat.blocks import Buffers, for_each_block
+from isoscan.combat.blocks import for_each_block
 from isoscan.combat.model import SiteModel
 from isoscan.combat.moments import Scans, refuse_infinite
 
@@ -46,7 +46,6 @@ def harmonize(
         If a measure is infinite.
     """
     result = np.empty(table.shape, dtype=table.dtype)
-    buffers = Buffers()
 
     def apply_block(block: slice) -> None:
         maps = _affine_maps(model, block)
@@ -55,8 +54,8 @@ def harmonize(
             if site == model.reference or site >= len(model.effects.shift):
                 result[rows, block] = table[rows, block]
                 continue
-            values = scans.gather(table[:, block], site, buffers)
-            _adjust(values, covariates, [of_sites[site] for of_sites in maps], buffers)
+            values = scans.gather(table[:, block], site)
+            _adjust(values, covariates, [of_sites[site] for of_sites in maps])
             if not np.isfinite(np.vdot(values, values)):
                 refuse_infinite(values, scans.order[part], block.start)
             result[rows, block] = values
@@ -87,7 +86,7 @@ def _affine_maps(model: SiteModel, block: slice) -> list[Array]:
     return [factor, addend, *weights]
 
 
-def _adjust(values: Array, covariates: Array, of_site: list[Array], buffers: Buffers) -> None:
+def _adjust(values: Array, covariates: Array, of_site: list[Array]) -> None:
     """Harmonize the scans of one site in place.
 
     No matrix product: its rounding depends on the number of rows.
@@ -95,7 +94,7 @@ def _adjust(values: Array, covariates: Array, of_site: list[Array], buffers: Buf
     factor, addend, *weights = of_site
     values *= factor
     values += addend
-    change = buffers.take("change", values.shape)
+    change = np.empty_like(values)
     for column, weight in zip(covariates.T, weights, strict=True):
         np.multiply(column[:, None], weight, out=change)
         values += change

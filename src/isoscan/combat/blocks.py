@@ -7,35 +7,16 @@ one thread; the pool is the only parallelism.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
-CELLS_AT_A_TIME = 1 << 16
-"""Cells that are worked on in one step: 512 kB of float64, half of a usual L2 cache. Smaller
+CELLS_AT_A_TIME = 1 << 17
+"""Cells that are worked on in one step: 1 MB of float64. Smaller
 steps make threads wait for each other, larger ones wait for memory."""
-
-
-class Buffers(threading.local):
-    """Arrays that a thread uses again for every block.
-
-    Fresh memory costs more than the arithmetic done in it.
-    """
-
-    def __init__(self) -> None:
-        self._kept: dict[str, NDArray[np.float64]] = {}
-
-    def take(self, name: str, shape: tuple[int, int]) -> NDArray[np.float64]:
-        """Give an array with undefined content, the same memory each time."""
-        size = shape[0] * shape[1]
-        if name not in self._kept or self._kept[name].size < size:
-            self._kept[name] = np.empty(size)
-        return self._kept[name][:size].reshape(shape)
 
 
 Item = TypeVar("Item")
@@ -115,11 +96,17 @@ def run_parallel(
     """
     items = list(items)
     workers = min(count_workers(n_jobs), len(items))
-    with threadpool_limits(limits=1, user_api="blas"):
+    with _threadpools().limit(limits=1, user_api="blas"):
         if workers <= 1:
             return [work(item) for item in items]
         with ThreadPoolExecutor(workers) as pool:
             return list(pool.map(work, items))
+
+
+@cache
+def _threadpools() -> ThreadpoolController:
+    """Handles on the linear algebra libraries; finding them takes longer than a small fit."""
+    return ThreadpoolController()
 
 
 def count_workers(n_jobs: int | None) -> int:

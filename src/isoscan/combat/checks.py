@@ -27,6 +27,7 @@ from isoscan.errors import (
     name_counts,
     name_some,
 )
+from isoscan.labels import as_labels
 
 if TYPE_CHECKING:
     from isoscan.combat.estimators import ComBat
@@ -101,14 +102,14 @@ def reference_position(estimator: ComBat) -> int | None:
         return 0
     if estimator.reference is None:
         return None
-    label = str(estimator.reference)
+    label = as_labels([estimator.reference], "reference", warn=False)[0]
     if label not in estimator.sites_:
         raise UnknownSiteError(
             f"the reference site '{label}' is not among the sites: "
             f"{name_some(estimator.sites_, 12)}.",
             sites=[label],
         )
-    return estimator.sites_.index(label)
+    return estimator.sites_.index(str(label))
 
 
 def noise_tolerance(dtype: np.dtype[Any]) -> float:

@@ -14,7 +14,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from isoscan.combat import checks
 from isoscan.combat.apply import harmonize
-from isoscan.combat.blocks import Buffers
 from isoscan.combat.effects import Shrinkage, shrink_sites
 from isoscan.combat.fitted import FittedSites
 from isoscan.combat.inputs import (
@@ -181,11 +180,8 @@ class ComBat(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         scans = Scans.group(codes, len(self.sites_), matrix)
         reference = checks.reference_position(self)
         tolerance = checks.noise_tolerance(table.dtype)
-        buffers = Buffers()
         deviations, constant = fit_deviations(
-            lambda block: collect(
-                table[:, block], scans, first_column=block.start, buffers=buffers
-            ),
+            lambda block: collect(table[:, block], scans, first_column=block.start),
             scans.per_site,
             table.shape[1],
             reference=reference,

@@ -114,6 +114,7 @@ def require_numeric(X: Any) -> Any:
     """
     if not isinstance(X, pd.DataFrame):
         return X
+    require_unique(X.columns, "features")
     kinds = X.dtypes.map(lambda dtype: getattr(dtype, "kind", "O"))
     text = [str(column) for column in X.columns[~kinds.isin(list("fiub"))]]
     if not text:

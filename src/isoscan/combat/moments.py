@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoscan.combat.blocks import Buffers
 from isoscan.errors import InfiniteValuesError, count
 
 Array = NDArray[np.float64]
@@ -99,15 +98,12 @@ class Scans:
         """Moments of the covariates, and the covariates without their site means."""
         return _centre(self)
 
-    def gather(self, table: NDArray[Any], site: int, buffers: Buffers) -> Array:
+    def gather(self, table: NDArray[Any], site: int) -> Array:
         """Copy the scans of one site into float64."""
-        rows, size = self.rows[site], self.sites[site].stop - self.sites[site].start
-        values = buffers.take("values", (size, table.shape[1]))
-        if isinstance(rows, slice) or table.dtype != np.float64:
-            values[...] = table[rows]
-        else:
-            np.take(table, rows, axis=0, out=values, mode="clip")
-        return values
+        rows = self.rows[site]
+        if isinstance(rows, slice):
+            return np.array(table[rows], dtype=np.float64)
+        return table[rows].astype(np.float64, copy=False)
 
 
 @dataclass(frozen=True)
@@ -148,13 +144,7 @@ class Moments:
         return bool(self.count.shape[1] != 1)
 
 
-def collect(
-    table: NDArray[Any],
-    scans: Scans,
-    *,
-    first_column: int = 0,
-    buffers: Buffers | None = None,
-) -> Moments:
+def collect(table: NDArray[Any], scans: Scans, *, first_column: int = 0) -> Moments:
     """Moments of a block of features, accumulated in float64.
 
     Parameters
@@ -165,8 +155,6 @@ def collect(
         Which rows belong to which site, and their covariates.
     first_column : int
         Number of the first of these features in the whole table, for messages.
-    buffers : Buffers, optional
-        Memory to use again.
 
     Returns
     -------
@@ -184,8 +172,7 @@ def collect(
     >>> collect(np.array([[1.0], [3.0], [5.0]]), scans).feature_mean.tolist()
     [[2.0], [5.0]]
     """
-    buffers = buffers or Buffers()
-    moments = _collect_complete(table, scans, buffers)
+    moments = _collect_complete(table, scans)
     if moments is not None:
         return moments
     values = table[scans.order].astype(float)
@@ -254,7 +241,7 @@ def _centre(scans: Scans) -> CentredCovariates:
     return CentredCovariates(mean, products, values)
 
 
-def _collect_complete(table: NDArray[Any], scans: Scans, buffers: Buffers) -> Moments | None:
+def _collect_complete(table: NDArray[Any], scans: Scans) -> Moments | None:
     """Centre, then multiply; None as soon as a value is missing.
 
     What rounding left of the mean is found on the way and put right.
@@ -264,7 +251,7 @@ def _collect_complete(table: NDArray[Any], scans: Scans, buffers: Buffers) -> Mo
     mean, squares = np.zeros((n_sites, n_features)), np.zeros((n_sites, n_features))
     cross = np.zeros((n_sites, covariates.values.shape[1], n_features))
     for site, part in scans.present:
-        of_site = scans.gather(table, site, buffers)
+        of_site = scans.gather(table, site)
         np.add.reduce(of_site, axis=0, out=mean[site])
         mean[site] /= len(of_site)
         if not np.isfinite(np.add.reduce(mean[site])):

@@ -25,7 +25,7 @@ from isoscan.combat.regression import deviations_of_new_sites
 
 Array = NDArray[np.float64]
 
-MOST_FEATURES = 2000
+MOST_FEATURES = 256
 """Features from which the correlation of the noise is measured."""
 
 

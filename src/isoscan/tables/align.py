@@ -36,7 +36,12 @@ def require_unique(index: pd.Index[Any], what: str) -> None:
     repeated = index[index.duplicated()].unique()
     raise DuplicateIdsError(
         f"{count(len(repeated), 'id')} of {what} occur more than once: {name_some(repeated)}. "
-        f"Give every row its own id; for several sessions add the session to the id (--session).",
+        + (
+            "Rename or drop the copies."
+            if what == "features"
+            else "Give every row its own id; for several sessions add the session to the id "
+            "(--session)."
+        ),
         ids=list(repeated),
     )
 
