@@ -47,22 +47,31 @@ def as_labels(
     """
     labels = values if isinstance(values, pd.Series) else pd.Series(list(values), dtype=object)
     _refuse_missing(labels, what)
-    kinds = {_kind(value) for value in labels}
-    if len(kinds) > 1:
+    examples = {_kind(value): value for value in _one_of_each_type(labels)}
+    if len(examples) > 1:
+        kinds = sorted(examples)
         raise SiteLabelError(
-            f"{what} labels mix {' and '.join(sorted(kinds))}, e.g. "
-            f"{_one_of_each(labels)}: is 1 the same {what} as '1'? Convert the column to text.",
-            kinds=sorted(kinds),
+            f"{what} labels mix {' and '.join(kinds)}, e.g. "
+            f"{' and '.join(repr(examples[kind]) for kind in kinds)}: is 1 the same {what} as "
+            f"'1'? Convert the column to text.",
+            kinds=kinds,
         )
-    if kinds == {"floats"} and warn:
+    if "floats" in examples and warn:
         warnings.warn(
             f"{what} labels are floating-point numbers; whole numbers are read without the "
             f"decimal point (1.0 as '1'). Store them as text.",
             SiteLabelWarning,
             stacklevel=3,
         )
-    texts = {value: _as_text(value) for value in labels.unique()}
-    return np.array([texts[value] for value in labels], dtype=object)
+    codes, distinct = pd.factorize(labels)
+    texts = np.array([_as_text(value) for value in distinct], dtype=object)
+    return np.asarray(texts[codes], dtype=object)
+
+
+def _one_of_each_type(labels: pd.Series[Any]) -> list[Any]:
+    values = labels.tolist()
+    first = dict(zip(reversed(list(map(type, values))), reversed(values), strict=True))
+    return list(first.values())
 
 
 def find_lookalikes(labels: Iterable[str]) -> list[list[str]]:
@@ -84,7 +93,7 @@ def find_lookalikes(labels: Iterable[str]) -> list[list[str]]:
     [['GE', 'GE ', 'ge']]
     """
     groups: dict[str, set[str]] = defaultdict(set)
-    for label in labels:
+    for label in set(labels):
         groups[" ".join(label.casefold().split())].add(label)
     return sorted(sorted(group) for group in groups.values() if len(group) > 1)
 
@@ -137,9 +146,10 @@ def normalize_labels(labels: Iterable[str]) -> NDArray[np.object_]:
 
 
 def _refuse_missing(labels: pd.Series[Any], what: str) -> None:
-    blank = labels.isna() | labels.map(lambda value: isinstance(value, str) and not value.strip())
-    if blank.any():
-        rows = labels.index[blank]
+    blank = [value for value in labels.unique() if isinstance(value, str) and not value.strip()]
+    missing = labels.isna() | labels.isin(blank)
+    if missing.any():
+        rows = labels.index[missing]
         raise SiteLabelError(
             f"{what} is missing for {count(len(rows), 'scan')}: {name_some(rows)}. "
             f"Fill it in, or leave these rows out.",
@@ -157,11 +167,6 @@ def _kind(value: object) -> str:
     if isinstance(value, float | np.floating):
         return "floats"
     return type(value).__name__
-
-
-def _one_of_each(labels: pd.Series[Any]) -> str:
-    first = {_kind(value): value for value in reversed(list(labels))}
-    return " and ".join(repr(first[kind]) for kind in sorted(first))
 
 
 def _as_text(value: object) -> str:

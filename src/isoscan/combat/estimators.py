@@ -362,7 +362,7 @@ class ComBat(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         self, X: Any, labels: NDArray[np.object_], covariates: pd.DataFrame | None
     ) -> ComBat:
         """The model itself, or one that also knows the new sites of this call."""
-        unknown = ~np.isin(labels, self.sites_)
+        unknown = pd.Index(self.sites_).get_indexer(pd.Index(labels)) < 0
         if not unknown.any():
             return self
         checks.answer_unknown_sites(self, labels, unknown)

@@ -25,8 +25,8 @@ from isoscan.combat.regression import deviations_of_new_sites
 
 Array = NDArray[np.float64]
 
-MOST_FEATURES = 256
-"""Features from which the correlation of the noise is measured."""
+MOST_FEATURES, MOST_CELLS = 256, 1 << 20
+"""Features, and cells of the table, from which the correlation of the noise is measured."""
 
 
 def shared_noise(table: NDArray[Any], scans: Scans, model: SiteModel) -> float:
@@ -51,7 +51,8 @@ def shared_noise(table: NDArray[Any], scans: Scans, model: SiteModel) -> float:
     active = np.flatnonzero(~model.passed_through)
     if not active.size:
         return 1.0
-    columns = active[np.linspace(0, active.size - 1, min(active.size, MOST_FEATURES)).astype(int)]
+    n_columns = min(active.size, MOST_FEATURES, max(MOST_CELLS // len(table), 32))
+    columns = active[np.linspace(0, active.size - 1, n_columns).astype(int)]
     residuals = table[np.ix_(scans.order, columns)].astype(float)
     residuals -= model.intercept[columns]
     residuals -= scans.covariates @ model.slopes[:, columns]
