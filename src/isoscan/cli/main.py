@@ -61,12 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     import warnings
 
-    from isoscan.errors import IsoscanError
+    from isoscan.errors import IsoscanError, IsoscanWarning
 
     warnings.showwarning = _print_warning
-    warnings.simplefilter("ignore")
-    warnings.filterwarnings("always", module="isoscan")
-    _show_our_own_warnings()
+    warnings.simplefilter("ignore")  # what other packages warn of is for programmers
+    warnings.filterwarnings("always", category=IsoscanWarning)
     try:
         cli.main(arguments, prog_name="isoscan", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -83,14 +82,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (IsoscanError, OSError) as error:
         click.echo(click.style("Error: ", fg="red", bold=True) + str(error), err=True)
         sys.exit(1)
-
-
-def _show_our_own_warnings() -> None:
-    import warnings
-
-    from isoscan.errors import IsoscanWarning
-
-    warnings.filterwarnings("always", category=IsoscanWarning)
 
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
