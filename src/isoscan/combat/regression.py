@@ -163,7 +163,7 @@ def _slopes(moments: Moments) -> tuple[Array, NDArray[np.bool_]]:
     matrices = np.where(solvable[:, None, None], matrices, np.eye(n_covariates))
     right = np.moveaxis(cross / spread, -1, 0)
     if len(matrices) == 1:  # the same covariates for every feature
-        slopes = np.linalg.solve(matrices[0], right.T)
+        slopes = np.linalg.inv(matrices[0]) @ right.T
     else:
         slopes = np.linalg.solve(matrices, right[:, :, None])[:, :, 0].T
     solvable = np.broadcast_to(solvable, n_features)
