@@ -14,7 +14,7 @@ table.iloc[:4, :6]
 # %%
 # Can these data be harmonized? The facts are a plain dict; `as_text` writes them for a terminal.
 
-from isoscan.describe import as_text, describe
+from isoscan.description import as_text, describe
 
 facts = describe(
     cohort.measures,

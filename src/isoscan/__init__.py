@@ -22,8 +22,8 @@ except PackageNotFoundError:  # run from a source tree that was not installed
 
 _HOMES = {
     "ComBat": "isoscan.combat",
-    "describe": "isoscan.describe",
-    "evaluate": "isoscan.evaluate",
+    "describe": "isoscan.description",
+    "evaluate": "isoscan.evaluation",
     "harmonize": "isoscan.harmonizing",
     "load": "isoscan.combat",
     "read_enigma": "isoscan.tables",

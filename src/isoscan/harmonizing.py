@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from isoscan.combat import ComBat
-from isoscan.describe import describe
+from isoscan.description import describe
 from isoscan.design.formula import parse_formula, variables
 from isoscan.errors import (
     DataError,
@@ -27,7 +27,7 @@ from isoscan.errors import (
     name_counts,
     name_some,
 )
-from isoscan.evaluate import evaluate
+from isoscan.evaluation import evaluate
 from isoscan.labels import as_labels
 from isoscan.report import collect_facts, describe_columns, describe_model, write_report
 from isoscan.tables import summary_columns, write_table, write_text

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import report_cohort
 
+import isoscan as iso
+from isoscan.phantom import simulate_tables
 from isoscan.report import write_report
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -219,3 +221,27 @@ def test_on_paper_colours_are_light_and_controls_are_gone(page):
 def test_the_skip_link_is_the_first_stop_of_the_keyboard(page):
     find(page, "body").send_keys("\ue004")  # tab
     assert page.switch_to.active_element.get_attribute("class") == "skip"
+
+
+def test_a_harmonized_cohort_opens_without_error_and_its_picker_works(browser, tmp_path):
+    cohort = simulate_tables(6, (20, 16), random_state=2)
+    done = iso.harmonize(cohort.people.join(cohort.measures), preserve="age + C(sex)")
+    folder = done.to_folder(tmp_path / "out")
+    browser.get_log("browser")
+    browser.get_log("performance")
+    browser.get((folder / "report.html").as_uri())
+    asked = [address for address in requests(browser) if not address.startswith("data:")]
+    assert asked == [(folder / "report.html").as_uri()]
+    name, plot = shown(browser)
+    assert name == done.facts["features"]["names"][0]
+    browser.find_elements("css selector", "#options li")[3].click()
+    assert shown(browser)[0] == done.facts["features"]["names"][3]
+    assert shown(browser)[1] != plot
+    assert [entry for entry in browser.get_log("browser") if entry["level"] != "INFO"] == []
+
+
+def test_opening_all_findings_hides_the_brief_ones(page):
+    brief, details = (find(page, f".verdict > {css}") for css in (".findings", "details"))
+    assert brief.is_displayed()
+    page.execute_script("arguments[0].open = true", details)
+    assert not brief.is_displayed()

@@ -29,7 +29,7 @@ def command(
     With -o, also writes describe.json and report.html.
     """
     from isoscan.cli.cohort import read_cohort
-    from isoscan.describe import as_text, describe
+    from isoscan.description import as_text, describe
     from isoscan.harmonizing import require_free
     from isoscan.report import leave_out_individuals
 

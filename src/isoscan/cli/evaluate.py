@@ -31,7 +31,7 @@ def command(
     With -o, also writes evaluate.json and report.html.
     """
     from isoscan.cli.cohort import read_cohort
-    from isoscan.evaluate import as_text, evaluate
+    from isoscan.evaluation import as_text, evaluate
     from isoscan.harmonizing import require_free
     from isoscan.tables import align_rows, read_measures, require_numbers
 

@@ -8,6 +8,7 @@ from typing import Any
 
 _ITEM = r"'([^']*)'(?: \([^()]*\))?"
 _LIST = re.compile(rf"(: | \()?{_ITEM}(?:, {_ITEM})*(?: and (\d+) more)?(\))?")
+_WORD = re.compile(r"(?=\S*\d)(?=\S*[^\W\d])[\w.+-]*\w")  # letters and digits, as ids have
 _LISTS = ("scans", "notes", "empty_scans", "identical_scans")
 
 
@@ -59,10 +60,9 @@ def _emptied(features: Any) -> list[list[list[Any]]]:
 
 
 def _reword(sentence: str, names: set[str]) -> str:
-    if "'" not in sentence:
-        return sentence
     reworded = _LIST.sub(lambda found: _counted(found, names), sentence)
-    for name in names:  # quoted in another way
+    reworded = _WORD.sub(lambda word: "a scan" if word[0] in names else word[0], reworded)
+    for name in names:  # with signs that the patterns do not know
         reworded = reworded.replace(f"'{name}'", "a scan")
     return reworded
 
