@@ -62,7 +62,7 @@ def _emptied(features: Any) -> list[list[list[Any]]]:
 def _reword(sentence: str, names: set[str]) -> str:
     reworded = _LIST.sub(lambda found: _counted(found, names), sentence)
     reworded = _WORD.sub(lambda word: "a scan" if word[0] in names else word[0], reworded)
-    for name in names:  # with signs that the patterns do not know
+    for name in names if "'" in reworded else ():  # with signs that the patterns do not know
         reworded = reworded.replace(f"'{name}'", "a scan")
     return reworded
 
