@@ -64,7 +64,18 @@ class SiteEffects:
         return posterior_errors(spread[:, None], shape[:, None], self.variance, count)
 
     def append(self, other: SiteEffects) -> SiteEffects:
-        """The effects of these sites, then those of the other's."""
+        """Put the effects of other sites behind these.
+
+        Parameters
+        ----------
+        other : SiteEffects
+            Effects of other sites on the same features.
+
+        Returns
+        -------
+        SiteEffects
+            Effects of all sites.
+        """
         width = max(self.count.shape[1], other.count.shape[1])
 
         def stack(first: Array, second: Array) -> Array:

@@ -99,7 +99,20 @@ class Scans:
         return _centre(self)
 
     def gather(self, table: NDArray[Any], site: int) -> Array:
-        """Copy the scans of one site into float64."""
+        """Copy the scans of one site into float64.
+
+        Parameters
+        ----------
+        table : ndarray of shape (n_scans, n_features)
+            Measures of all scans.
+        site : int
+            Number of the site.
+
+        Returns
+        -------
+        ndarray of shape (n_scans of the site, n_features)
+            A copy that may be changed.
+        """
         rows = self.rows[site]
         if isinstance(rows, slice):
             return np.array(table[rows], dtype=np.float64)

@@ -89,6 +89,20 @@ class Spread:
 
         Noise has a part that all features share and a part of their own; both are known
         and subtracted. A tenth of the noise stays: site effects are small at worst.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_sites, n_features)
+            Raw estimates.
+        noise : ndarray of shape (n_sites, n_features)
+            Their sampling variances.
+        shared : float
+            Share of the noise that is common to all features.
+
+        Returns
+        -------
+        Spread
+            Of the true values.
         """
         mean = np.nanmean(values, axis=1)
         level = np.nanmean(noise, axis=1)
@@ -103,7 +117,20 @@ class Spread:
         )
 
     def mean_given(self, observed: float, noise: float) -> float:
-        """Best guess of a new site's mean over features from a noisy observation."""
+        """Guess a new site's mean over features from a noisy observation.
+
+        Parameters
+        ----------
+        observed : float
+            Mean over features of the raw estimates.
+        noise : float
+            Its sampling variance.
+
+        Returns
+        -------
+        float
+            Between what was observed and what is usual.
+        """
         if not np.isfinite(observed) or not np.isfinite(noise):
             return self.centre
         weight = self.between / (self.between + noise)

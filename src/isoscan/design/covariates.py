@@ -49,13 +49,42 @@ class Covariate:
 
     @classmethod
     def from_json(cls, name: str, facts: Mapping[str, Any]) -> Covariate:
-        """Read back what `to_json` wrote."""
+        """Read back what `to_json` wrote.
+
+        Parameters
+        ----------
+        name : str
+            Column name.
+        facts : dict
+            Levels, or low and high.
+
+        Returns
+        -------
+        Covariate
+            The same covariate.
+        """
         if "levels" in facts:
             return cls(name, levels=tuple(str(level) for level in facts["levels"]))
         return cls(name, low=float(facts["low"]), high=float(facts["high"]))
 
     def encode(self, values: pd.Series[Any]) -> pd.Series[Any]:
-        """Turn values into what the formula works on; refuse what training did not see."""
+        """Turn values into what the formula works on.
+
+        Parameters
+        ----------
+        values : Series
+            One column of covariates.
+
+        Returns
+        -------
+        Series
+            Floats, or categories with the levels of training.
+
+        Raises
+        ------
+        UnseenLevelError
+            If a category did not occur in training.
+        """
         if self.levels is None:
             return as_numbers(values, self.name)
         labels = _category_labels(values, self.name)
@@ -73,7 +102,18 @@ class Covariate:
         )
 
     def outside_range(self, values: pd.Series[Any]) -> pd.Series[Any]:
-        """Mark the values beyond the range seen in training."""
+        """Mark the values beyond the range seen in training.
+
+        Parameters
+        ----------
+        values : Series of float
+            Encoded values.
+
+        Returns
+        -------
+        Series of bool
+            True where outside.
+        """
         return (values < self.low) | (values > self.high)
 
 
