@@ -3,8 +3,8 @@ import warnings
 from dataclasses import replace
 
 import pytest
-from cli_study import Outcome, write_study
 
+from cli.study import Outcome, write_study
 from isoscan.cli.main import main
 
 

@@ -2,7 +2,8 @@
 
 import pandas as pd
 import pytest
-from cli_study import read, read_json
+
+from cli.study import read, read_json
 
 FILES = ["flags.tsv", "harmonized.json", "harmonized.tsv"]
 

@@ -1,7 +1,8 @@
 """Options that bring measures and people together do what they say, and say what they did."""
 
 import pytest
-from cli_study import read, read_json, write_study
+
+from cli.study import read, read_json, write_study
 
 
 @pytest.fixture(autouse=True)

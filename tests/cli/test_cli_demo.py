@@ -3,8 +3,8 @@
 import importlib.util
 
 import pytest
-from cli_study import read_json
 
+from cli.study import read_json
 from isoscan.harmonizing import FILES
 
 needs_scans = pytest.mark.skipif(

@@ -1,7 +1,8 @@
 """`isoscan describe` and `isoscan evaluate` print what they find, and write it if asked."""
 
 import pytest
-from cli_study import read, read_json, write_study
+
+from cli.study import read, read_json, write_study
 
 PRESERVE = ("--preserve", "age + C(sex)")
 

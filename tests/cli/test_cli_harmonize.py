@@ -5,9 +5,9 @@ import re
 
 import pandas as pd
 import pytest
-from cli_study import read, read_json, write_study
 
 import isoscan as iso
+from cli.study import read, read_json, write_study
 from isoscan.harmonizing import FILES
 
 PRESERVE = ("--preserve", "age + C(sex)")

@@ -9,7 +9,7 @@ from isoscan.errors import count
 from isoscan.report.brief import in_brief
 from isoscan.report.prediction import accuracy_after, is_below_chance, say_accuracy
 from isoscan.report.repeats import is_said_elsewhere, model_warnings
-from isoscan.report.wording import is_number, percent, plain_term
+from isoscan.report.wording import NO_BREAK, is_number, percent, plain_term
 
 LEVELS = ("problem", "warning", "note", "good")
 _SHOWN = 4
@@ -163,11 +163,12 @@ def _site_numbers(evaluate: Facts) -> Iterable[dict[str, Any]]:
     before, after = effects["summary"]["before"], effects["summary"]["after"]
     expected = effects.get("expected_partial_r2")
     chance = f"; chance gives {percent(expected)}" if is_number(expected) else ""
+    fdr = f"FDR 5{NO_BREAK}%"
     chosen = (
         ("median_partial_r2", "Variance explained by site", f"median partial R²{chance}", expected),
-        ("share_mean_significant", "Features whose mean differs by site", "F test, FDR 5 %", None),
+        ("share_mean_significant", "Features whose mean differs by site", f"F test, {fdr}", None),
         ("share_variance_significant", "Features whose variance differs by site",
-         "Brown–Forsythe test, FDR 5 %", None),
+         f"Brown–Forsythe test, {fdr}", None),
     )  # fmt: skip
     for key, label, note, mark in chosen:
         yield _change(label, before.get(key), after.get(key), note, mark)
