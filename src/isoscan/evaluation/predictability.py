@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from isoscan.description.plain import Facts, plain
-from isoscan.errors import DataError, IsoscanError, IsoscanWarning, count, name_some
+from isoscan.errors import DataError, IsoscanError, IsoscanWarning, count, name_counts, name_some
 from isoscan.evaluation.discriminant import learn_discriminant
 from isoscan.evaluation.regression import regress
 from isoscan.evaluation.sample import Sample, Table, gather_sample
@@ -240,7 +240,7 @@ def _reason(
     if left_out:
         parts.append(
             f"{count(left_out, 'site')} with fewer than {smallest} scans left out of site "
-            f"prediction: {name_some(left_out)}."
+            f"prediction: {name_counts(left_out)}."
         )
     if len(sample.sites) - len(left_out) < 2:
         parts.append("Site was not predicted: fewer than two sites are large enough.")
