@@ -200,5 +200,8 @@ def test_real_volumes_lose_site_and_keep_age():
     assert facts["predictability"]["before"]["low"] > 0.5
     assert facts["predictability"]["after"]["high"] < facts["predictability"]["chance"]
     assert facts["predictability"]["held_out"]["high"] > facts["predictability"]["chance"]
+    sentence = next(f["sentence"] for f in facts["findings"] if f["code"] == "predictability")
+    assert "after, in scans it had not seen" in sentence
+    assert "In the scans it was fitted to" in sentence
     assert facts["biology"]["terms"]["age"]["correlation"] > 0.98
     assert not codes_of(facts, "problem")

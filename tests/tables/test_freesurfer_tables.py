@@ -13,7 +13,7 @@ from isoscan.errors import (
     TableFormatError,
     UnmatchedRowsError,
 )
-from isoscan.tables import freesurfer_totals, read_freesurfer
+from isoscan.tables import freesurfer_totals, read_freesurfer, read_measures
 
 ASEG = """\
 # Title Segmentation Statistics
@@ -284,3 +284,10 @@ def test_real_tables_of_799_people_are_joined():
     assert table.shape == (799, 193)
     assert table.loc["sub-0050004", "rh_insula_volume"] == 8882.0
     assert "IntraCranialVol" in freesurfer_totals(table.columns)
+
+
+def test_decimal_commas_are_read_when_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "lh.tsv"
+    path.write_text("lh.aparc.thickness\tlh_insula_thickness\nsub-01\t2,75\n")
+    assert read_freesurfer(path, decimal=",").loc["sub-01", "lh_insula_thickness"] == 2.75
+    assert read_measures(path, decimal=",").loc["sub-01", "lh_insula_thickness"] == 2.75

@@ -48,17 +48,18 @@ def harmonize(
     result = np.empty(table.shape, dtype=table.dtype)
 
     def apply_block(block: slice) -> None:
-        maps = _affine_maps(model, block)
+        factor, addend, weights = _affine_maps(model, block)
+        before, after = table[:, block], result[:, block]
         for site, part in scans.present:
             rows, covariates = scans.rows[site], scans.covariates[part]
             if site == model.reference or site >= len(model.effects.shift):
-                result[rows, block] = table[rows, block]
+                after[rows] = before[rows]
                 continue
-            values = scans.gather(table[:, block], site)
-            _adjust(values, covariates, [of_sites[site] for of_sites in maps])
+            values = scans.gather(before, site)
+            _adjust(values, covariates, factor[site], addend[site], weights[:, site])
             if not np.isfinite(np.vdot(values, values)):
                 refuse_infinite(values, scans.order[part], block.start)
-            result[rows, block] = values
+            after[rows] = values
 
     for_each_block(apply_block, scans.rows_at_a_time, table.shape[1], n_jobs)
     passed = np.flatnonzero(model.passed_through)
@@ -67,8 +68,8 @@ def harmonize(
     return result
 
 
-def _affine_maps(model: SiteModel, block: slice) -> list[Array]:
-    """Factor, addend, and weights of the covariates; each (n_sites, n_features of the block).
+def _affine_maps(model: SiteModel, block: slice) -> tuple[Array, Array, Array]:
+    """Factor and addend of every site, and what a unit of each covariate adds there.
 
     With m what is expected of a scan, s the residual SD, and g and d a site's shift and
     scale, y becomes ((y - m)/s - g)/d s + m' = y/d + m' - m/d - s g/d, where m' leaves
@@ -78,23 +79,18 @@ def _affine_maps(model: SiteModel, block: slice) -> list[Array]:
     factor = 1.0 / np.sqrt(effects.variance[:, block])
     addend = model.intercept[block] * (1.0 - factor)
     addend -= model.sd[block] * effects.shift[:, block] * factor
-    weights = []
-    for slope, mean, removed in zip(slopes, model.removed_mean, model.removed, strict=True):
-        weights.append(slope * (-factor if removed else 1.0 - factor))
-        if removed:
-            addend += slope * mean
-    return [factor, addend, *weights]
+    addend += (model.removed_mean[:, None] * slopes)[model.removed].sum(axis=0)
+    kept = np.where(model.removed, 0.0, 1.0)[:, None, None]
+    return factor, addend, slopes[:, None] * (kept - factor)
 
 
-def _adjust(values: Array, covariates: Array, of_site: list[Array]) -> None:
+def _adjust(values: Array, covariates: Array, factor: Array, addend: Array, weights: Array) -> None:
     """Harmonize the scans of one site in place.
 
-    No matrix product: its rounding depends on the number of rows.
+    Not by a matrix product of the linear algebra library: its rounding depends on the
+    number of rows.
     """
-    factor, addend, *weights = of_site
     values *= factor
     values += addend
-    change = np.empty_like(values)
-    for column, weight in zip(covariates.T, weights, strict=True):
-        np.multiply(column[:, None], weight, out=change)
-        values += change
+    if len(weights):
+        values += np.einsum("sc,cf->sf", covariates, weights)

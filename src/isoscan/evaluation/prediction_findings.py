@@ -33,12 +33,14 @@ def about_prediction(facts: Facts) -> Iterator[Finding]:
     if before is None or after is None:
         return
     chance, unseen = found["chance"], found["held_out"]
+    final = unseen or after
     yield say(
-        _level(before, unseen or after, chance),
+        _level(before, final, chance),
         "predictability",
-        f"Site was guessed with a balanced accuracy of {_with_interval(before)} before and "
-        f"{_with_interval(after)} after; chance is {percent(chance)}. {_meaning(after, chance)}"
-        f"{_in_unseen_scans(unseen)}",
+        f"Site was guessed with a balanced accuracy of {_with_interval(before)} before "
+        f"harmonization and {_with_interval(final)} after"
+        f"{', in scans it had not seen' if unseen else ''}; chance is {percent(chance)}. "
+        f"{_meaning(final, chance)}{_in_fitted_scans(after, chance) if unseen else ''}",
     )
 
 
@@ -53,10 +55,14 @@ def _with_interval(found: Facts) -> str:
     return f"{percent(found['balanced_accuracy'])} (95 % interval {low} to {high})"
 
 
-def _in_unseen_scans(unseen: Facts | None) -> str:
-    if unseen is None:
+def _in_fitted_scans(after: Facts, chance: float) -> str:
+    if after["high"] >= chance:
         return ""
-    return f" In scans that harmonization had not seen it was {_with_interval(unseen)}."
+    return (
+        f" In the scans it was fitted to, the accuracy is {percent(after['balanced_accuracy'])}: "
+        f"below chance, because the mean of each site was removed over the same scans that are "
+        f"guessed."
+    )
 
 
 def _is_above(found: Facts, chance: float) -> bool:

@@ -33,28 +33,6 @@ def accuracy_after(predicted: Facts) -> Facts | None:
     return chosen
 
 
-def say_accuracy(predicted: Facts) -> str:
-    """Say in one sentence what a classifier finds before and after.
-
-    Parameters
-    ----------
-    predicted : mapping
-        Predictability facts with before and held_out.
-
-    Returns
-    -------
-    str
-        A sentence, and one about the scans that were fitted if they mislead.
-    """
-    before, unseen = _with_interval(predicted["before"]), _with_interval(predicted["held_out"])
-    chance = percent(predicted.get("chance")).replace(NO_BREAK, " ")
-    return (
-        f"Site was guessed with a balanced accuracy of {before} before harmonization and "
-        f"{unseen} after, in scans it had not seen; chance is {chance}."
-        f"{' ' * is_below_chance(predicted)}{footnote(predicted)}"
-    )
-
-
 def footnote(predicted: Facts) -> str:
     """Explain an accuracy below chance in the scans that were fitted.
 
@@ -93,11 +71,3 @@ def is_below_chance(predicted: Facts) -> bool:
     after, chance = predicted.get("after"), predicted.get("chance")
     high = (after or {}).get("high")
     return is_number(chance) and is_number(high) and high < chance
-
-
-def _with_interval(found: Facts) -> str:
-    text = (
-        f"{percent(found['balanced_accuracy'])} (95 % interval {percent(found['low'])} to "
-        f"{percent(found['high'])})"
-    )
-    return text.replace(NO_BREAK, " ")

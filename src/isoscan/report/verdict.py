@@ -7,7 +7,7 @@ from typing import Any
 
 from isoscan.errors import count
 from isoscan.report.brief import in_brief
-from isoscan.report.prediction import accuracy_after, is_below_chance, say_accuracy
+from isoscan.report.prediction import accuracy_after, is_below_chance
 from isoscan.report.repeats import is_said_elsewhere, model_warnings
 from isoscan.report.wording import NO_BREAK, is_number, percent, plain_term
 
@@ -125,13 +125,10 @@ def _finding(level: str, source: str, sentence: str) -> dict[str, str]:
 
 
 def _reworded(evaluate: Facts | None, model: Facts | None) -> Iterable[Facts]:
-    """Findings of the evaluation, with plain terms and the accuracy in unseen scans."""
-    predicted = (evaluate or {}).get("predictability") or {}
+    """Findings of the evaluation, with terms in plain words."""
     terms = ((evaluate or {}).get("biology") or {}).get("terms") or {}
     for finding in (evaluate or {}).get("findings", ()):
         sentence = str(finding["sentence"])
-        if finding.get("code") == "predictability" and predicted.get("held_out"):
-            sentence = say_accuracy(predicted)
         for term in terms:
             sentence = sentence.replace(f"'{term}'", plain_term(term))
         if not is_said_elsewhere(finding, evaluate, model):

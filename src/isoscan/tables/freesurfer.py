@@ -45,6 +45,7 @@ def read_freesurfer(
     measure: Measure | Sequence[Measure] = "thickness",
     parcellation: str = "aparc",
     unmatched: Unmatched = "error",
+    decimal: str = ".",
 ) -> pd.DataFrame:
     r"""Read FreeSurfer tables or stats files and join them by subject.
 
@@ -63,6 +64,8 @@ def read_freesurfer(
         Which ?h.aparc.stats files to take: "aparc", "aparc.a2009s", "aparc.DKTatlas".
     unmatched : {"error", "drop"}
         What to do with subjects that are not in every table.
+    decimal : str
+        Decimal sign of the numbers, "." or ","; spreadsheets change it.
 
     Returns
     -------
@@ -99,7 +102,7 @@ def read_freesurfer(
         paths = [Path(one) for one in path]
     if not paths:
         raise TableFormatError("No FreeSurfer table given.", paths=[])
-    tables = {name: _read_one(one) for name, one in name_paths(paths).items()}
+    tables = {name: _read_one(one, decimal) for name, one in name_paths(paths).items()}
     return join_tables(tables, unmatched=unmatched)
 
 
@@ -173,7 +176,7 @@ def _tables_in(folder: Path) -> list[Path]:
     return found
 
 
-def _read_one(path: Path) -> pd.DataFrame:
+def _read_one(path: Path, decimal: str) -> pd.DataFrame:
     names = column_names(path)
     if not names or not FIRST_COLUMN.match(names[0]):
         raise TableFormatError(
@@ -181,7 +184,7 @@ def _read_one(path: Path) -> pd.DataFrame:
             f"'Measure:volume' or 'lh.aparc.thickness'. Read it with read_table.",
             path=path,
         )
-    table = require_numbers(read_table(path, index=names[0]), what=path.name)
+    table = require_numbers(read_table(path, index=names[0], decimal=decimal), what=path.name)
     if any(_STRUCTURE.match(str(row)) for row in table.index):  # --transpose
         table = table.T
     subjects = [str(subject).rstrip("/") for subject in table.index]

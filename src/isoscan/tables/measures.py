@@ -181,7 +181,7 @@ def _read_one(path: Path, index: str | None, decimal: str, labels: tuple[str, ..
     names = column_names(path)
     kind = recognise(names)
     if kind == "FreeSurfer":
-        return read_freesurfer(path)
+        return read_freesurfer(path, decimal=decimal)
     table = read_table(path, decimal=decimal, labels=(*labels, *names[:1]))
     if kind == "MRIQC":
         return identify_images(table, path.name)
