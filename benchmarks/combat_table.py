@@ -84,7 +84,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small tables: a smoke test")
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each package (5)")
+    parser.add_argument("--rounds", type=int, default=3, help="processes of each package (3)")
     parser.add_argument("--markdown", type=Path, metavar="PAGE", help="write the page there")
     return Options(**vars(parser.parse_args(arguments)))
 

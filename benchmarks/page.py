@@ -19,8 +19,8 @@ INTRODUCTION = """\
 ComBat with age and sex, fitted and applied in one call, beside other Python packages on
 simulated float64 tables. Each figure is the median of {runs} runs, with the fastest and the
 slowest wall time in brackets; × is how many times as much as isoscan. Every run is a fresh
-process that makes the call twice; time is that of the second call, memory that of the first.
-The packages take turns.
+process that makes the call four times; memory is that of the first call, time the median of
+the other three. The packages take turns.
 
 - **Wall, CPU**: seconds for the call; making the table and importing are not counted.
 - **Extra memory**: peak beyond the imported packages, the table and the result, also as a
@@ -41,7 +41,7 @@ $ make bench
 ```
 
 builds a virtual environment of its own in `benchmarks/.venv` (the packages need versions of
-numpy that isoscan does not), measures, and prints this page; it takes about fifteen minutes. To
+numpy that isoscan does not), measures, and prints this page; it takes about half an hour. To
 rewrite the page, or for a smoke test of a minute:
 
 ```console

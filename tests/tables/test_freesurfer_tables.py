@@ -286,7 +286,7 @@ def test_real_tables_of_799_people_are_joined():
     assert "IntraCranialVol" in freesurfer_totals(table.columns)
 
 
-def test_decimal_commas_are_read_when_asked_for(tmp_path: Path) -> None:
+def test_decimal_commas_are_read_when_asked_for(tmp_path):
     path = tmp_path / "lh.tsv"
     path.write_text("lh.aparc.thickness\tlh_insula_thickness\nsub-01\t2,75\n")
     assert read_freesurfer(path, decimal=",").loc["sub-01", "lh_insula_thickness"] == 2.75
