@@ -14,8 +14,8 @@ from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-CELLS_AT_A_TIME = 1 << 17
-"""Cells that are worked on in one step: 1 MB of float64. Smaller
+CELLS_AT_A_TIME = 1 << 18
+"""Cells that are worked on in one step: 2 MB of float64. Smaller
 steps make threads wait for each other, larger ones wait for memory."""
 
 
