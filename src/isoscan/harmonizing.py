@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,7 +29,7 @@ from isoscan.errors import (
 from isoscan.evaluation import evaluate
 from isoscan.labels import as_labels
 from isoscan.report import collect_facts, describe_columns, describe_model, write_report
-from isoscan.tables import summary_columns, write_table, write_text
+from isoscan.tables import summary_columns, write_json, write_table
 
 METHODS = {"combat": ComBat}
 PEOPLE = frozenset(
@@ -101,8 +100,7 @@ class Harmonized:
         write_table(self.table, folder / FILES[0], sidecar=described, overwrite=overwrite)
         self.model.save(folder / FILES[2], overwrite=overwrite)
         write_report(self.facts, folder / FILES[3], overwrite=overwrite)
-        text = json.dumps(self.facts, ensure_ascii=False, allow_nan=False, indent=1)
-        write_text(folder / FILES[4], text + "\n", overwrite=overwrite)
+        write_json(folder / FILES[4], self.facts, overwrite=overwrite)
         return folder
 
 

@@ -50,13 +50,10 @@ def command(
 def _write(
     facts: dict[str, Any], cohort: Any, folder: Path, *, individuals: bool, overwrite: bool
 ) -> None:
-    import json
-
     from isoscan.report import collect_facts, write_report
-    from isoscan.tables import write_text
+    from isoscan.tables import write_json
 
-    text = json.dumps(facts, ensure_ascii=False, allow_nan=False, indent=1)
-    write_text(folder / "describe.json", text + "\n", overwrite=overwrite)
+    write_json(folder / "describe.json", facts, overwrite=overwrite)
     page = collect_facts(
         cohort.measures,
         sites=cohort.people[cohort.site],

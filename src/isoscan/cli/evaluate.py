@@ -60,13 +60,10 @@ def _write(
     individuals: bool,
     overwrite: bool,
 ) -> None:
-    import json
-
     from isoscan.report import collect_facts, write_report
-    from isoscan.tables import write_text
+    from isoscan.tables import write_json
 
-    text = json.dumps(facts, ensure_ascii=False, allow_nan=False, indent=1)
-    write_text(folder / "evaluate.json", text + "\n", overwrite=overwrite)
+    write_json(folder / "evaluate.json", facts, overwrite=overwrite)
     page = collect_facts(
         cohort.measures,
         later,

@@ -9,7 +9,7 @@ from isoscan.tables.measures import read_measures, summary_columns
 from isoscan.tables.mriqc import read_mriqc
 from isoscan.tables.numbers import require_numbers
 from isoscan.tables.read import read_table
-from isoscan.tables.write import write_atomically, write_table, write_text
+from isoscan.tables.write import write_atomically, write_json, write_table, write_text
 
 __all__ = [
     "EnigmaTables",
@@ -28,6 +28,7 @@ __all__ = [
     "require_unique",
     "summary_columns",
     "write_atomically",
+    "write_json",
     "write_table",
     "write_text",
 ]

@@ -89,6 +89,28 @@ def write_text(path: str | os.PathLike[str], text: str, *, overwrite: bool = Fal
     write_atomically(path, text.encode(), overwrite=overwrite)
 
 
+def write_json(
+    path: str | os.PathLike[str], content: Mapping[str, Any], *, overwrite: bool = False
+) -> None:
+    """Write facts as JSON, completely or not at all.
+
+    Parameters
+    ----------
+    path : path-like
+        File to write.
+    content : mapping
+        Plain types; NaN is refused.
+    overwrite : bool
+        Replace the file if it exists.
+
+    Raises
+    ------
+    OutputExistsError
+        If the file exists.
+    """
+    write_atomically(path, _json_bytes(content), overwrite=overwrite)
+
+
 def write_atomically(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False) -> None:
     """Write bytes under another name in the same folder, then rename.
 
