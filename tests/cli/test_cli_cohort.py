@@ -3,6 +3,7 @@
 import pytest
 
 from cli.study import read, read_json, write_study
+from isoscan.phantom import simulate_tables
 
 
 @pytest.fixture(autouse=True)
@@ -130,3 +131,16 @@ def test_a_pattern_that_matches_nothing_is_an_error_that_lists_columns(study, ou
     refused = harmonize(isoscan, study, out, "--feature", "*_area", code=1)
     assert "no column matches '*_area'" in refused.err
     assert "'Left-Hippocampus'" in refused.err
+
+
+def test_visits_are_told_apart_by_the_column_named_session(tmp_path, isoscan):
+    table = simulate_tables(4, (20, 20), random_state=3)
+    scans = table.people.join(table.measures).reset_index(drop=True)
+    scans.insert(0, "participant_id", [f"sub-{row // 2:02d}" for row in scans.index])
+    scans.insert(1, "visit", [str(row % 2 + 1) for row in scans.index])
+    path = tmp_path / "scans.tsv"
+    scans.to_csv(path, sep="\t", index=False)
+    refused = isoscan("harmonize", path, "-o", tmp_path / "out", code=1)
+    assert "--session" in refused.err
+    isoscan("harmonize", path, "--session", "visit", "-o", tmp_path / "out")
+    assert read(tmp_path / "out" / "harmonized.tsv").index[1] == "sub-00_ses-2"

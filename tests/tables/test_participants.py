@@ -99,3 +99,13 @@ def test_order_of_rows_in_the_file_is_kept(tmp_path):
     people = read_participants(path)
     expected = pd.Series({"sub-9": 1, "sub-10": 2, "sub-1": 3}, name="age")
     pd.testing.assert_series_equal(people["age"], expected.rename_axis("participant_id"))
+
+
+def test_sessions_may_be_told_by_a_column_of_any_name(tmp_path):
+    path = tmp_path / "people.tsv"
+    path.write_text("participant_id\tvisit\tage\nsub-1\t1\t30\nsub-1\t2\t31\n")
+    with pytest.raises(DuplicateIdsError, match="--session"):
+        read_participants(path)
+    people = read_participants(path, session="visit")
+    assert people.index.tolist() == ["sub-1_ses-1", "sub-1_ses-2"]
+    assert people["visit"].tolist() == ["1", "2"]

@@ -72,6 +72,7 @@ def read_cohort(
     normalize_labels: bool,
     merged: Sequence[str],
     decimal: str,
+    session: str | None = None,
     formulas: Iterable[str | None] = (),
 ) -> Cohort:
     """Read measures and people, matched by id; say what was left out."""
@@ -81,10 +82,11 @@ def read_cohort(
         decimal=decimal,
         labels=(site,),
         unmatched="drop" if unmatched == "drop" else "error",
+        session=session,
     )
     table = measures
     if participants is not None:
-        people = read_participants(participants, decimal=decimal, labels=(site,))
+        people = read_participants(participants, decimal=decimal, labels=(site,), session=session)
         table = _join_people(measures, people, drop=unmatched == "drop")
     if site not in table.columns:
         columns = table.columns.difference(measures.columns) if participants else table.columns

@@ -74,6 +74,11 @@ cohort = combine(
         metavar="OLD=NEW",
         help="Give the scans of one site to another; may be repeated.",
     ),
+    click.option(
+        "--session",
+        metavar="COLUMN",
+        help="Column that tells the scans of a person apart, if it is not called session.",
+    ),
     click.option("--decimal", default=".", show_default=True, help="Decimal sign of numbers."),
 )
 

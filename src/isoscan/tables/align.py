@@ -39,8 +39,8 @@ def require_unique(index: pd.Index[Any], what: str) -> None:
         + (
             "Rename or drop the copies."
             if what == "features"
-            else "Give every row its own id; for several sessions add the session to the id "
-            "(--session)."
+            else "Give every row its own id; for several sessions name the column that tells "
+            "them apart (session=, --session)."
         ),
         ids=list(repeated),
     )

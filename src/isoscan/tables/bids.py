@@ -16,7 +16,11 @@ from isoscan.tables.read import TEXT, clean_ids, id_column, read_table
 
 
 def read_participants(
-    path: str | os.PathLike[str], *, decimal: str = ".", labels: tuple[str, ...] = ()
+    path: str | os.PathLike[str],
+    *,
+    decimal: str = ".",
+    labels: tuple[str, ...] = (),
+    session: str | None = None,
 ) -> pd.DataFrame:
     r"""Read a table of people: participants.tsv or any table with a column of ids.
 
@@ -34,6 +38,8 @@ def read_participants(
         Decimal sign of the numbers, "." or ",".
     labels : tuple of str
         Further columns that are labels and stay text; site and scanner are known.
+    session : str, optional
+        Column that tells the scans of a person apart, if it has another name.
 
     Returns
     -------
@@ -61,11 +67,12 @@ def read_participants(
     path = Path(path)
     if path.is_dir():
         path = path / "participants.tsv"
-    frame = read_table(path, decimal=decimal, labels=labels)
-    return identify_people(frame, path.name)
+    own = labels if session is None else (*labels, session)
+    frame = read_table(path, decimal=decimal, labels=own)
+    return identify_people(frame, path.name, session=session)
 
 
-def identify_people(frame: pd.DataFrame, what: str) -> pd.DataFrame:
+def identify_people(frame: pd.DataFrame, what: str, *, session: str | None = None) -> pd.DataFrame:
     """Index a table by participant, or by scan if people were scanned repeatedly.
 
     Parameters
@@ -74,6 +81,8 @@ def identify_people(frame: pd.DataFrame, what: str) -> pd.DataFrame:
         A table with a column of participant ids.
     what : str
         What the table is, used in messages.
+    session : str, optional
+        Column with the sessions, if it has another name.
 
     Returns
     -------
@@ -88,7 +97,7 @@ def identify_people(frame: pd.DataFrame, what: str) -> pd.DataFrame:
             columns=list(frame.columns),
         )
     people = clean_ids(frame, column, what).rename("participant_id")
-    scans = _scan_names(frame, people)
+    scans = _scan_names(frame, people, session)
     if scans is None:
         require_unique(people, what)
         return frame.drop(columns=column).set_axis(people)
@@ -193,11 +202,14 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _scan_names(frame: pd.DataFrame, people: pd.Index[Any]) -> pd.Index[Any] | None:
+def _scan_names(
+    frame: pd.DataFrame, people: pd.Index[Any], session: str | None = None
+) -> pd.Index[Any] | None:
     """Names of the scans if the ids of the people repeat and sessions or runs are given."""
     names = people
     for key, known in (("ses", SESSION_NAMES), ("run", RUN_NAMES), ("scan", frozenset({"scan"}))):
-        column = find_column(frame.columns, known)
+        named = session if key == "ses" and session in frame.columns else None
+        column = named or find_column(frame.columns, known)
         if names.is_unique or column is None:
             continue
         labels = clean_ids(frame, column, f"the table of {len(frame)} scans")

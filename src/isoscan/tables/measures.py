@@ -40,6 +40,7 @@ def read_measures(
     labels: tuple[str, ...] = (),
     measure: Measure | Sequence[Measure] = "thickness",
     unmatched: Unmatched = "error",
+    session: str | None = None,
 ) -> pd.DataFrame:
     r"""Read measures of scans from tables or folders of any known kind.
 
@@ -63,6 +64,8 @@ def read_measures(
         What to take from FreeSurfer's ?h.aparc.stats files.
     unmatched : {"error", "drop"}
         What to do with rows that are not in every file.
+    session : str, optional
+        Column that tells the scans of a person apart, if it is not called session.
 
     Returns
     -------
@@ -99,7 +102,8 @@ def read_measures(
     if not paths:
         raise MissingFileError("No table given.", paths=[])
     tables = {
-        name: _read_one(one, index, decimal, labels) for name, one in name_paths(paths).items()
+        name: _read_one(one, index, decimal, labels, session)
+        for name, one in name_paths(paths).items()
     }
     return join_tables(tables, unmatched=unmatched)
 
@@ -173,7 +177,9 @@ def _tables_of_one_kind(folder: Path) -> list[Path]:
     return found
 
 
-def _read_one(path: Path, index: str | None, decimal: str, labels: tuple[str, ...]) -> pd.DataFrame:
+def _read_one(
+    path: Path, index: str | None, decimal: str, labels: tuple[str, ...], session: str | None
+) -> pd.DataFrame:
     if index is not None:
         return read_table(path, index=index, decimal=decimal, labels=labels)
     if path.suffix.lower() == ".json":
@@ -182,13 +188,14 @@ def _read_one(path: Path, index: str | None, decimal: str, labels: tuple[str, ..
     kind = recognise(names)
     if kind == "FreeSurfer":
         return read_freesurfer(path, decimal=decimal)
-    table = read_table(path, decimal=decimal, labels=(*labels, *names[:1]))
+    sessions = () if session is None else (session,)
+    table = read_table(path, decimal=decimal, labels=(*labels, *names[:1], *sessions))
     if kind == "MRIQC":
         return identify_images(table, path.name)
     if kind == "ENIGMA":
         return set_ids(table, str(find_column(table.columns, SUBJECT)), path.name)
     if kind == "people":
-        return identify_people(table, path.name)
+        return identify_people(table, path.name, session=session)
     return _indexed_by_first(table, path)
 
 
