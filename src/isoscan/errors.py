@@ -172,6 +172,10 @@ class NoVarianceError(DataError):
     """A site, or every feature, does not vary."""
 
 
+class TooManyComponentsError(DataError):
+    """More principal components are asked for than the data span."""
+
+
 class DesignError(DataError):
     """The covariates and the formula do not fit together."""
 
@@ -201,6 +205,14 @@ class ConfoundedDesignError(DesignError):
 
 class TooManyTermsError(DesignError):
     """The design has more columns than there are scans."""
+
+
+class SmoothTermError(DesignError):
+    """A covariate cannot enter as a smooth curve."""
+
+
+class TargetLeakError(DesignError):
+    """What will be predicted is among the covariates that are preserved."""
 
 
 class ModelFileError(IsoscanError, ValueError):

@@ -14,7 +14,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import isoscan as iso
-from isoscan.errors import UnknownSiteError, UnmatchedRowsError
+from isoscan.errors import (
+    TargetLeakError,
+    TooFewScansError,
+    UnknownSiteError,
+    UnmatchedRowsError,
+)
 from isoscan.phantom import simulate_tables
 
 pytestmark = pytest.mark.filterwarnings("ignore::isoscan.errors.ExtrapolationWarning")
@@ -62,7 +67,7 @@ def cohort():
 def routed():
     with sklearn.config_context(enable_metadata_routing=True):
         yield (
-            iso.ComBat("age")
+            iso.ComBat("C(sex)")
             .set_fit_request(sites=True, covariates=True)
             .set_transform_request(sites=True, covariates=True)
         )
@@ -73,7 +78,7 @@ def test_pipeline_routes_sites_through_cross_validation(cohort, routed) -> None:
     scores = cross_validate(
         pipeline,
         cohort.measures,
-        (cohort.people.sex == "M").astype(float),
+        cohort.people.age,
         params={"sites": cohort.people.site, "covariates": cohort.people},
         cv=KFold(4, shuffle=True, random_state=0),
         error_score="raise",
@@ -107,6 +112,35 @@ def test_folds_that_leave_a_site_out_are_explained(cohort, routed) -> None:
             cv=KFold(3),
             error_score="raise",
         )
+
+
+def test_preserving_what_is_predicted_is_refused(cohort) -> None:
+    with pytest.raises(TargetLeakError, match="'age' is preserved and is also the target y"):
+        iso.ComBat("age + C(sex)").fit(
+            cohort.measures,
+            cohort.people.age,
+            sites=cohort.people.site,
+            covariates=cohort.people,
+        )
+
+
+@pytest.mark.filterwarnings("ignore::isoscan.errors.SmallSiteWarning")
+def test_site_effects_may_be_learned_from_some_scans_and_removed_from_all(cohort) -> None:
+    X, people = cohort.measures, cohort.people
+    women = people.sex == "F"
+    model = iso.ComBat("age", fit_on="sex == 'F'")
+    harmonized = model.fit_transform(X, sites=people.site, covariates=people)
+    alone = iso.ComBat("age").fit(X[women], sites=people.site[women], covariates=people[women])
+    expected = alone.transform(X, sites=people.site, covariates=people)
+    pd.testing.assert_frame_equal(harmonized, expected)
+    assert sum(model.scans_per_site_.values()) == women.sum()
+
+
+@pytest.mark.filterwarnings("ignore::isoscan.errors.SmallSiteWarning")
+def test_a_site_without_scans_to_learn_from_is_named(cohort) -> None:
+    people = cohort.people.assign(sex=cohort.people.sex.where(cohort.people.site != "SITE02", "M"))
+    with pytest.raises(TooFewScansError, match=r"no scan of 'SITE02' fulfils fit_on"):
+        iso.ComBat(fit_on="sex == 'F'").fit(cohort.measures, sites=people.site, covariates=people)
 
 
 def test_frames_are_matched_by_index_not_by_order(cohort) -> None:

@@ -6,9 +6,12 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from isoscan.combat.regression import Deviations
+from isoscan.design.formula import parse_formula, variables
+from isoscan.design.rows import choose_rows
 from isoscan.errors import (
     ConfoundedDesignError,
     ConstantFeatureWarning,
@@ -19,6 +22,7 @@ from isoscan.errors import (
     PrecisionWarning,
     PriorWarning,
     SmallSiteWarning,
+    TargetLeakError,
     TooFewScansError,
     TooFewSitesError,
     UnknownSiteError,
@@ -30,7 +34,7 @@ from isoscan.errors import (
 from isoscan.labels import as_labels
 
 if TYPE_CHECKING:
-    from isoscan.combat.estimators import ComBat
+    from isoscan.combat.base import Cohort, SiteHarmonizer
 
 FEW_SCANS = 10
 _CHOICES: dict[str, tuple[Any, ...]] = {
@@ -42,7 +46,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
 }
 
 
-def require_options(estimator: ComBat) -> None:
+def require_options(estimator: SiteHarmonizer) -> None:
     """Refuse options that do not exist."""
     for name, choices in _CHOICES.items():
         value = getattr(estimator, name)
@@ -50,11 +54,46 @@ def require_options(estimator: ComBat) -> None:
             raise DataError(f"{name} must be one of {choices}, got {value!r}.")
 
 
-def scans_to_fit(
-    labels: NDArray[np.object_], small_sites: str, *, mean_only: bool
+def require_no_leak(
+    estimator: SiteHarmonizer, target: Any, covariates: pd.DataFrame | None
+) -> None:
+    """Refuse to preserve what will be predicted: test scans would carry the answer."""
+    if target is None or covariates is None or estimator.preserve is None:
+        return
+    answers = np.asarray(target)
+    if answers.shape != (len(covariates),):
+        return
+    for name in variables(parse_formula(estimator.preserve)):
+        if name in covariates and bool((covariates[name].to_numpy() == answers).all()):
+            raise TargetLeakError(
+                f"'{name}' is preserved and is also the target y: harmonizing a test scan would "
+                f"need its answer, and would write it into the measures. Leave '{name}' out of "
+                f"preserve, or harmonize without y what is not used for prediction.",
+                covariate=name,
+            )
+
+
+def scans_to_fit(estimator: SiteHarmonizer, cohort: Cohort) -> NDArray[np.bool_]:
+    """Mark the scans that take part in the fit: those of `fit_on`, of sites large enough."""
+    kept = np.ones(len(cohort.sites), dtype=bool)
+    if estimator.fit_on is not None:
+        kept = choose_rows(estimator.fit_on, cohort.covariates)
+        absent = sorted(set(cohort.sites) - set(cohort.sites[kept]))
+        if absent:
+            raise TooFewScansError(
+                f'no scan of {name_some(absent)} fulfils fit_on "{estimator.fit_on}": their '
+                f"site effects cannot be estimated. Choose a wider group, or leave them out.",
+                sites=absent,
+            )
+    return kept & _of_large_sites(estimator, cohort.sites, kept)
+
+
+def _of_large_sites(
+    estimator: SiteHarmonizer, labels: NDArray[np.object_], kept: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Mark the scans that take part in the fit; refuse or leave out sites of one scan."""
-    names, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    """Mark scans of sites that have enough; refuse or leave out sites of one scan."""
+    names, codes = np.unique(labels, return_inverse=True)
+    sizes = np.bincount(codes[kept], minlength=len(names))
     single = names[sizes < 2]
     few = {name: n for name, n in zip(names, sizes, strict=True) if 2 <= n < FEW_SCANS}
     if few:
@@ -62,11 +101,11 @@ def scans_to_fit(
             f"{count(few, 'site')} with fewer than {FEW_SCANS} scans: {name_counts(few, 8)}. "
             f"Their estimates rest mostly on the prior.",
             SmallSiteWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
-    if not len(single) or mean_only:
+    if not len(single) or estimator.mean_only:
         return np.ones(len(labels), dtype=bool)
-    if small_sites == "error":
+    if estimator.small_sites == "error":
         has = "has" if len(single) == 1 else "have"
         raise TooFewScansError(
             f"{'site' if len(single) == 1 else 'sites'} {name_some(single)} {has} 1 scan; "
@@ -75,16 +114,17 @@ def scans_to_fit(
             f"(small_sites='mean-only'), or set mean_only=True.",
             sites=single.tolist(),
         )
-    what = "left out of the model" if small_sites == "drop" else "corrected in shift only"
+    what = "left out of the model" if estimator.small_sites == "drop" else "corrected in shift only"
     warnings.warn(
         f"{count(len(single), 'site')} with 1 scan {what}: {name_some(single)}.",
         SmallSiteWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
-    return np.asarray(sizes[codes] >= 2 if small_sites == "drop" else np.full(len(labels), True))
+    left_out = sizes < (2 if estimator.small_sites == "drop" else 0)
+    return np.asarray(~left_out[codes])
 
 
-def require_sites(estimator: ComBat) -> None:
+def require_sites(estimator: SiteHarmonizer) -> None:
     """Refuse a single site, unless the user said it may pass."""
     if len(estimator.sites_) == 1 and estimator.single_site == "error":
         only = estimator.sites_[0]
@@ -96,7 +136,7 @@ def require_sites(estimator: ComBat) -> None:
         )
 
 
-def reference_position(estimator: ComBat) -> int | None:
+def reference_position(estimator: SiteHarmonizer) -> int | None:
     """Number of the reference site; the only site is its own reference."""
     if len(estimator.sites_) == 1:
         return 0
@@ -126,17 +166,17 @@ def usable_prior(prior: str | None, n_active: int) -> str | None:
             "with 1 feature there is nothing to learn a prior from: empirical Bayes is off and "
             "raw estimates are used.",
             PriorWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
         return None
     warnings.warn(
-        "priors are learned from 2 features only; consider prior=None.", PriorWarning, stacklevel=6
+        "priors are learned from 2 features only; consider prior=None.", PriorWarning, stacklevel=7
     )
     return prior
 
 
 def require_variation(
-    estimator: ComBat, deviations: Deviations, constant: NDArray[np.bool_]
+    estimator: SiteHarmonizer, deviations: Deviations, constant: NDArray[np.bool_]
 ) -> None:
     """Refuse data in which a site, or everything, stands still or is missing."""
     if len(estimator.sites_) == 1:
@@ -166,7 +206,9 @@ def require_variation(
     _require_values(estimator, deviations, active)
 
 
-def _require_values(estimator: ComBat, deviations: Deviations, active: NDArray[np.bool_]) -> None:
+def _require_values(
+    estimator: SiteHarmonizer, deviations: Deviations, active: NDArray[np.bool_]
+) -> None:
     """Every site needs enough values: two features for a prior, all features without one."""
     needed = 1.0 if estimator.mean_only else 2.0
     numbers = np.flatnonzero(active)
@@ -186,7 +228,7 @@ def _require_values(estimator: ComBat, deviations: Deviations, active: NDArray[n
 
 
 def answer_unknown_sites(
-    estimator: ComBat, labels: NDArray[np.object_], unknown: NDArray[np.bool_]
+    estimator: SiteHarmonizer, labels: NDArray[np.object_], unknown: NDArray[np.bool_]
 ) -> None:
     """Refuse scans of sites the model has not seen, or warn of what is done with them."""
     names, sizes = np.unique(labels[unknown], return_counts=True)
@@ -208,7 +250,7 @@ def answer_unknown_sites(
 
 
 def require_new_sites(
-    estimator: ComBat, names: list[str], sizes: NDArray[np.int64], prior: str
+    estimator: SiteHarmonizer, names: list[str], sizes: NDArray[np.int64], prior: str
 ) -> None:
     """Refuse sites the model knows, and sites too small for the prior asked for."""
     if prior not in ("own", "training"):
@@ -239,26 +281,26 @@ def require_new_sites(
 
 
 def warn_of_data(
-    estimator: ComBat,
+    estimator: SiteHarmonizer,
     deviations: Deviations,
     constant: NDArray[np.bool_],
     table: NDArray[Any],
 ) -> None:
     """Warn of what was missing, constant, or imprecise."""
     _warn_of_missing(estimator, deviations, table.shape)
-    passed = estimator.passed_through_
+    passed = estimator._names(deviations.sd == 0)
     if passed and len(estimator.sites_) > 1:
         warnings.warn(
             f"{count(passed, 'feature')} without variation within sites passed through "
             f"unchanged and kept out of the priors: {name_some(passed)}.",
             ConstantFeatureWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     _warn_of_standstill(estimator, constant & (deviations.sd > 0))
     _warn_of_precision(estimator, deviations, table.dtype)
 
 
-def _warn_of_standstill(estimator: ComBat, constant: NDArray[np.bool_]) -> None:
+def _warn_of_standstill(estimator: SiteHarmonizer, constant: NDArray[np.bool_]) -> None:
     sites, features = np.nonzero(constant)
     if len(estimator.sites_) == 1 or not len(sites):
         return
@@ -271,11 +313,13 @@ def _warn_of_standstill(estimator: ComBat, constant: NDArray[np.bool_]) -> None:
         f"{count(np.unique(features), 'feature')} with variance 0 at a site: "
         f"{name_some(some)}{rest}. The scale there is not measured; it rests on the prior.",
         ConstantFeatureWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
 
 
-def _warn_of_missing(estimator: ComBat, deviations: Deviations, shape: tuple[int, ...]) -> None:
+def _warn_of_missing(
+    estimator: SiteHarmonizer, deviations: Deviations, shape: tuple[int, ...]
+) -> None:
     if deviations.count.shape[1] == 1:
         return
     missing = shape[0] - deviations.count.sum(axis=0)
@@ -285,11 +329,13 @@ def _warn_of_missing(estimator: ComBat, deviations: Deviations, shape: tuple[int
         f"{count(len(incomplete), 'feature')} ({name_some(incomplete)}). They stay missing; the "
         f"others are harmonized from the scans that have them.",
         MissingValuesWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
 
 
-def _warn_of_precision(estimator: ComBat, deviations: Deviations, dtype: np.dtype[Any]) -> None:
+def _warn_of_precision(
+    estimator: SiteHarmonizer, deviations: Deviations, dtype: np.dtype[Any]
+) -> None:
     step = deviations.size * float(np.finfo(dtype).eps)
     coarse = (deviations.sd > 0) & (step > 0.01 * deviations.sd)
     if coarse.any():
@@ -298,5 +344,5 @@ def _warn_of_precision(estimator: ComBat, deviations: Deviations, dtype: np.dtyp
             f"{100 * np.max(step[coarse] / deviations.sd[coarse]):.0f} % of the residual SD: "
             f"{name_some(estimator._names(coarse))}. Store them in float64.",
             PrecisionWarning,
-            stacklevel=5,
+            stacklevel=6,
         )

@@ -38,8 +38,7 @@ class FittedSites:
     @property
     def coefficients_(self) -> pd.DataFrame:
         """Intercept, covariate effects and residual SD of every feature."""
-        both = self.preserve_design_.join(self.remove_design_)
-        return summary.coefficients_frame(self.model_, both.columns, self._names())
+        return summary.coefficients_frame(self.model_, self._design().columns, self._names())
 
     @property
     def priors_(self) -> pd.DataFrame:
@@ -79,6 +78,10 @@ class FittedSites:
     @classmethod
     def _from_parts(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         return from_parts(cls, facts, arrays)
+
+    def _design(self) -> Design:
+        """Everything that scans are expected to differ by, as one design."""
+        return self.preserve_design_.join(self.remove_design_)
 
     def _matrix(
         self, covariates: pd.DataFrame | None, n_scans: int, *, check_range: bool = False

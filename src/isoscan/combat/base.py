@@ -1,0 +1,314 @@
+"""What all estimators of the family share: bring inputs together, fit, apply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from isoscan.combat import checks
+from isoscan.combat.apply import harmonize
+from isoscan.combat.effects import Shrinkage, SiteEffects, shrink_sites
+from isoscan.combat.fitted import FittedSites
+from isoscan.combat.inputs import (
+    infinities_named,
+    match_features,
+    match_rows,
+    require_numeric,
+)
+from isoscan.combat.model import SiteModel, fit_deviations
+from isoscan.combat.moments import Scans, collect
+from isoscan.combat.newsites import shared_noise
+from isoscan.combat.regression import Deviations
+from isoscan.design import Design, require_identifiable
+from isoscan.labels import warn_of_lookalikes
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Measures, sites and covariates of the same scans, in the same order.
+
+    Attributes
+    ----------
+    table : ndarray of shape (n_scans, n_features)
+        Measures, in the order of the model's features.
+    sites : ndarray of str objects, shape (n_scans,)
+        Site labels.
+    covariates : DataFrame or None
+        Covariates.
+    index : Index or None
+        Names of the scans.
+    """
+
+    table: NDArray[Any]
+    sites: NDArray[np.object_]
+    covariates: pd.DataFrame | None
+    index: pd.Index[Any] | None
+
+    def at(self, rows: NDArray[Any]) -> Cohort:
+        """Some of the scans.
+
+        Parameters
+        ----------
+        rows : ndarray of int or bool
+            Which scans.
+
+        Returns
+        -------
+        Cohort
+            Only these.
+        """
+        return Cohort(
+            self.table[rows],
+            self.sites[rows],
+            None if self.covariates is None else self.covariates.iloc[rows],
+            None if self.index is None else self.index[rows],
+        )
+
+
+class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Fit and apply; a method says how site effects are estimated and removed.
+
+    By default they are estimated from moments and removed by one affine map per site and
+    feature. Options that a method does not offer keep the values given here.
+    """
+
+    preserve: str | None
+    remove: str | None = None
+    prior: str | None = "parametric"
+    mean_only: bool = False
+    reference: str | None = None
+    unknown_sites: Literal["error", "estimate", "skip"] = "error"
+    small_sites: Literal["error", "mean-only", "drop"] = "error"
+    single_site: Literal["error", "pass"] = "error"
+    convergence: Literal["reference", "full"] = "reference"
+    fit_on: str | None = None
+    n_jobs: int | None = None
+
+    def fit(
+        self, X: Any, y: Any = None, *, sites: Any, covariates: pd.DataFrame | None = None
+    ) -> Self:
+        """Estimate the site effects.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_scans, n_features)
+            Measures; NaN where missing.
+        y : array-like, optional
+            What will be predicted from the measures; only compared with the covariates, so
+            that the answer is not preserved in the question.
+        sites : Series or sequence of shape (n_scans,)
+            Site of each scan; matched to a frame by index, to an array by position.
+        covariates : DataFrame of shape (n_scans, n_covariates), optional
+            Columns named in the formulas.
+
+        Returns
+        -------
+        estimator
+            The fitted model.
+
+        Raises
+        ------
+        DataError
+            If the data cannot be harmonized as they are; the message says why.
+        """
+        self._fit_cohort(X, y, sites, covariates)
+        return self
+
+    def transform(self, X: Any, *, sites: Any, covariates: pd.DataFrame | None = None) -> Any:
+        """Take the estimated site effects out of measures.
+
+        Every scan is treated on its own: alone or in bulk, in any order, the result is
+        the same to the last bit.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_scans, n_features)
+            Measures of known sites; columns of a frame are matched by name.
+        sites : Series or sequence of shape (n_scans,)
+            Site of each scan.
+        covariates : DataFrame of shape (n_scans, n_covariates), optional
+            Columns named in the formulas.
+
+        Returns
+        -------
+        DataFrame or ndarray of shape (n_scans, n_features)
+            Harmonized measures; a frame with the same index and columns if `X` is one.
+
+        Raises
+        ------
+        UnknownSiteError
+            If a site is unknown and `unknown_sites` is "error".
+        DataError
+            If features or covariates do not fit the model.
+        """
+        check_is_fitted(self, "model_")
+        cohort = self._read(X, sites, covariates, reset=False)
+        model = self._with_unknown_sites(cohort)
+        scans = model._scans(cohort, check_range=True)
+        return self._like(X, model._apply(cohort, scans))
+
+    def fit_transform(
+        self, X: Any, y: Any = None, *, sites: Any, covariates: pd.DataFrame | None = None
+    ) -> Any:
+        """Estimate the site effects and take them out of the same measures.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_scans, n_features)
+            Measures; NaN where missing.
+        y : array-like, optional
+            What will be predicted from the measures, see `fit`.
+        sites : Series or sequence of shape (n_scans,)
+            Site of each scan.
+        covariates : DataFrame of shape (n_scans, n_covariates), optional
+            Columns named in the formulas.
+
+        Returns
+        -------
+        DataFrame or ndarray of shape (n_scans, n_features)
+            Harmonized measures.
+        """
+        cohort, scans = self._fit_cohort(X, y, sites, covariates)
+        if len(scans.order) < len(cohort.table):
+            return self.transform(X, sites=sites, covariates=covariates)
+        return self._like(X, self._apply(cohort, scans))
+
+    def _read(self, X: Any, sites: Any, covariates: Any, *, reset: bool) -> Cohort:
+        X = require_numeric(X)
+        if not reset:
+            X = match_features(X, getattr(self, "feature_names_in_", None))
+        labels, covariates = match_rows(X, sites, covariates)
+        table = validate_data(
+            self,
+            X,
+            reset=reset,
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=False,
+            ensure_min_samples=2 if reset else 1,
+        )
+        return Cohort(np.asarray(table), labels, covariates, getattr(X, "index", None))
+
+    def _like(self, X: Any, result: NDArray[Any]) -> Any:
+        """A frame with the columns in the order of `X` if that is one."""
+        if not isinstance(X, pd.DataFrame):
+            return result
+        trained = getattr(self, "feature_names_in_", X.columns.astype(str))
+        if list(trained) == list(X.columns):
+            return pd.DataFrame(result, index=X.index, columns=X.columns)
+        names = X.columns.astype(str)
+        order = pd.Index(trained).get_indexer(names)
+        return pd.DataFrame(result[:, order], index=X.index, columns=X.columns)
+
+    def _fit_cohort(self, X: Any, y: Any, sites: Any, covariates: Any) -> tuple[Cohort, Scans]:
+        """Learn; return all scans, and those that took part, grouped by site."""
+        checks.require_options(self)
+        everyone = self._read(X, sites, covariates, reset=True)
+        warn_of_lookalikes(everyone.sites)
+        checks.require_no_leak(self, y, everyone.covariates)
+        kept = checks.scans_to_fit(self, everyone)
+        cohort = everyone if kept.all() else everyone.at(kept)
+        with infinities_named(cohort.index, self._names):
+            scans = self._learn_designs(cohort)
+            self.model_ = self._estimate(cohort, scans)
+        self.passed_through_ = self._names(self.model_.passed_through)
+        return everyone, scans
+
+    def _learn_designs(self, cohort: Cohort) -> Scans:
+        names, sizes = np.unique(cohort.sites, return_counts=True)
+        self.sites_ = names.tolist()
+        self.scans_per_site_ = dict(zip(self.sites_, sizes.tolist(), strict=True))
+        checks.require_sites(self)
+        self.preserve_design_ = Design.fit(self.preserve, cohort.covariates)
+        self.remove_design_ = Design.fit(self.remove, cohort.covariates)
+        matrix = self._matrix(cohort.covariates, len(cohort.sites))
+        require_identifiable(matrix, self._design(), cohort.sites, cohort.covariates)
+        return self._group(cohort.sites, matrix)
+
+    def _scans(self, cohort: Cohort, *, check_range: bool = False) -> Scans:
+        """Scans grouped by the sites of the model; those of other sites come last."""
+        matrix = self._matrix(cohort.covariates, len(cohort.sites), check_range=check_range)
+        return self._group(cohort.sites, matrix)
+
+    def _group(self, labels: NDArray[np.object_], matrix: NDArray[np.float64]) -> Scans:
+        codes = pd.Index(self.sites_).get_indexer(pd.Index(labels))
+        others = codes < 0
+        codes[others] = len(self.sites_)
+        return Scans.group(codes, len(self.sites_) + int(others.any()), matrix)
+
+    def _estimate(self, cohort: Cohort, scans: Scans) -> SiteModel:
+        """Estimate what is expected, and how sites deviate; refuse and warn."""
+        table = cohort.table
+        reference = checks.reference_position(self)
+        deviations, constant = fit_deviations(
+            lambda block: collect(table[:, block], scans, first_column=block.start),
+            scans.per_site,
+            table.shape[1],
+            reference=reference,
+            tolerance=checks.noise_tolerance(table.dtype),
+            n_jobs=self.n_jobs,
+        )
+        checks.require_variation(self, deviations, constant)
+        model = self._site_model(deviations, self._shrink(deviations, reference), scans, reference)
+        checks.warn_of_data(self, deviations, constant, table)
+        return replace(model, shared_noise=shared_noise(table, scans, model))
+
+    def _site_model(
+        self, deviations: Deviations, effects: SiteEffects, scans: Scans, reference: int | None
+    ) -> SiteModel:
+        n_preserved = len(self.preserve_design_.columns)
+        return SiteModel(
+            intercept=deviations.intercept,
+            slopes=deviations.slopes,
+            sd=deviations.sd,
+            removed=np.arange(scans.covariates.shape[1]) >= n_preserved,
+            removed_mean=scans.covariates.mean(axis=0),
+            effects=effects,
+            reference=reference,
+        )
+
+    def _shrink(self, deviations: Deviations, reference: int | None) -> SiteEffects:
+        active = deviations.sd > 0
+        return shrink_sites(
+            deviations.shift,
+            deviations.variance,
+            deviations.count,
+            active,
+            self._shrinkage(int(active.sum())),
+            scale_fixed=self._scale_fixed(deviations.count),
+            skip=reference,
+            n_jobs=self.n_jobs,
+        )
+
+    def _shrinkage(self, n_active: int) -> Shrinkage:
+        prior = checks.usable_prior(self.prior, n_active)
+        return Shrinkage(prior, to_fixed_point=self.convergence == "full")
+
+    def _scale_fixed(self, scans: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Sites whose scale is left alone: all, or those with a single scan."""
+        return np.asarray(self.mean_only | (scans.max(axis=1) < 2))
+
+    def _with_unknown_sites(self, cohort: Cohort) -> Self:
+        """The model itself, or one that also knows the new sites of this call."""
+        unknown = pd.Index(self.sites_).get_indexer(pd.Index(cohort.sites)) < 0
+        if not unknown.any():
+            return self
+        checks.answer_unknown_sites(self, cohort.sites, unknown)
+        return self if self.unknown_sites == "skip" else self._learn_sites(cohort.at(unknown))
+
+    def _learn_sites(self, cohort: Cohort) -> Self:
+        raise NotImplementedError
+
+    def _apply(self, cohort: Cohort, scans: Scans) -> NDArray[Any]:
+        with infinities_named(cohort.index, self._names):
+            return harmonize(cohort.table, scans, self.model_, n_jobs=self.n_jobs)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
