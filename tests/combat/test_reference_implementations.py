@@ -14,8 +14,7 @@ from known_truth import shared_folder
 import isoscan as iso
 from isoscan.errors import IsoscanError, IsoscanWarning
 
-# Case -> what differs from the plain call. Non-parametric priors, robust scale, splines and
-# mixed models are other methods. FromTraining cases are another definition: see below.
+# Case -> what differs from the plain call. Non-parametric priors, splines and mixed models are other methods. FromTraining cases are another definition: see below.
 CASES: dict[str, dict[str, object]] = {
     "nc_R_param_cov": {},
     "nc_R_param_nocov": {},
@@ -42,6 +41,7 @@ CASES: dict[str, dict[str, object]] = {
     "comfam_lm_cov": {},
     "comfam_lm_interaction": {},
     "comfam_lm_ref": {"reference": "NYU"},
+    "comfam_lm_robust": {"robust": True},
     "comfam_predict_known": {},
     "comfam_predict_newbatch": {},
     "nh_linear_apply": {},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -25,6 +26,7 @@ from isoscan.combat.model import SiteModel, fit_deviations
 from isoscan.combat.moments import Scans, collect
 from isoscan.combat.newsites import shared_noise
 from isoscan.combat.regression import Deviations
+from isoscan.combat.robust import robust_deviations, squares_about
 from isoscan.design import Design, require_identifiable
 from isoscan.labels import warn_of_lookalikes
 
@@ -82,6 +84,7 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
     remove: str | None = None
     prior: str | None = "parametric"
     mean_only: bool = False
+    robust: bool = False
     reference: str | None = None
     unknown_sites: Literal["error", "estimate", "skip"] = "error"
     small_sites: Literal["error", "mean-only", "drop"] = "error"
@@ -253,8 +256,15 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
             tolerance=checks.noise_tolerance(table.dtype),
             n_jobs=self.n_jobs,
         )
+        about = None
+        if self.robust:
+            deviations = robust_deviations(
+                table, scans, deviations, reference=reference, n_jobs=self.n_jobs
+            )
+            about = partial(squares_about, table, scans, deviations)
         checks.require_variation(self, deviations, constant)
-        model = self._site_model(deviations, self._shrink(deviations, reference), scans, reference)
+        effects = self._shrink(deviations, reference, about)
+        model = self._site_model(deviations, effects, scans, reference)
         checks.warn_of_data(self, deviations, constant, table)
         return replace(model, shared_noise=shared_noise(table, scans, model))
 
@@ -272,7 +282,9 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
             reference=reference,
         )
 
-    def _shrink(self, deviations: Deviations, reference: int | None) -> SiteEffects:
+    def _shrink(
+        self, deviations: Deviations, reference: int | None, about: Any = None
+    ) -> SiteEffects:
         active = deviations.sd > 0
         return shrink_sites(
             deviations.shift,
@@ -282,6 +294,7 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
             self._shrinkage(int(active.sum())),
             scale_fixed=self._scale_fixed(deviations.count),
             skip=reference,
+            squares_about=about,
             n_jobs=self.n_jobs,
         )
 

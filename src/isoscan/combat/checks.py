@@ -253,6 +253,8 @@ def require_new_sites(
     estimator: SiteHarmonizer, names: list[str], sizes: NDArray[np.int64], prior: str
 ) -> None:
     """Refuse sites the model knows, and sites too small for the prior asked for."""
+    if estimator.robust:
+        raise DataError("a robust model cannot learn new sites from their moments; refit it.")
     if prior not in ("own", "training"):
         raise DataError(f"prior must be 'own' or 'training', got {prior!r}.")
     known = sorted(set(names) & set(estimator.sites_))

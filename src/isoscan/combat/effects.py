@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoscan.combat.blocks import run_parallel
-from isoscan.combat.priors import Prior, fit_prior, posterior_errors, shrink, shrink_shift_only
+from isoscan.combat.particles import needs_approximation, shrink_by_particles
+from isoscan.combat.priors import (
+    Prior,
+    SquaresAbout,
+    fit_prior,
+    posterior_errors,
+    shrink,
+    shrink_shift_only,
+)
 
 Array = NDArray[np.float64]
 
@@ -20,9 +29,10 @@ class Shrinkage:
     Attributes
     ----------
     prior : str or None
-        "parametric" for empirical Bayes, None to use raw estimates.
+        "parametric" for empirical Bayes with a normal and an inverse gamma distribution,
+        "nonparametric" with the other features as prior, None to use raw estimates.
     to_fixed_point : bool
-        Iterate to the fixed point instead of the reference's stop.
+        Iterate to the fixed point instead of the reference's stop; parametric only.
     """
 
     prior: str | None = "parametric"
@@ -42,7 +52,7 @@ class SiteEffects:
     count : ndarray of shape (n_sites, 1 or n_features)
         Scans behind each estimate.
     priors : list of Prior or None
-        One per site; None where raw estimates are used.
+        One per site; None where no distribution was fitted.
     scale_fixed : ndarray of bool, shape (n_sites,)
         Sites whose scale is left alone.
     """
@@ -56,7 +66,11 @@ class SiteEffects:
     scale_fixed: NDArray[np.bool_]
 
     def errors(self) -> tuple[Array, Array]:
-        """Posterior standard errors of shift and scale, each (n_sites, n_features)."""
+        """Posterior standard errors of shift and scale, each (n_sites, n_features).
+
+        Sites without a fitted distribution, the non-parametric ones among them, get the
+        errors that their scans alone would leave.
+        """
         spread = np.array([np.inf if p is None else p.shift_variance for p in self.priors])
         shape = np.array([1.5 if p is None else p.shape for p in self.priors])
         shape[self.scale_fixed] = np.inf
@@ -105,6 +119,7 @@ def shrink_sites(
     scale_fixed: NDArray[np.bool_],
     skip: int | None = None,
     priors: list[Prior] | None = None,
+    squares_about: Callable[[int, NDArray[np.intp]], SquaresAbout] | None = None,
     n_jobs: int | None = None,
 ) -> SiteEffects:
     """Turn raw shifts and variances into the estimates that are applied.
@@ -125,6 +140,9 @@ def shrink_sites(
         Reference site: no shift, no change of scale.
     priors : list of Prior, optional
         Given priors instead of each site's own.
+    squares_about : callable, optional
+        Takes a site and the numbers of the active features; gives the sum of squares about
+        a centre where that is not what moments say (robust variances).
     n_jobs : int, optional
         Number of threads.
 
@@ -138,6 +156,8 @@ def shrink_sites(
     columns = slice(None) if everything else np.flatnonzero(active)
     result_shift, result_variance = np.zeros((n_sites, n_features)), np.ones((n_sites, n_features))
     used: list[Prior | None] = [None] * n_sites
+    by_particles = how.prior == "nonparametric"
+    approximate = by_particles and needs_approximation(int(active.sum()))
 
     def shrink_site(site: int) -> None:
         if site == skip:
@@ -149,6 +169,16 @@ def shrink_sites(
             if not scale_fixed[site]:
                 result_variance[site, columns] = raw_variance
             return
+        if by_particles:
+            result_shift[site, columns], result_variance[site, columns] = shrink_by_particles(
+                raw_shift,
+                raw_variance,
+                site_count,
+                scale_fixed=bool(scale_fixed[site]),
+                approximate=approximate,
+                n_jobs=n_jobs,
+            )
+            return
         fixed = np.ones_like(raw_shift) if scale_fixed[site] else raw_variance
         prior = priors[site] if priors else fit_prior(raw_shift, fixed)
         used[site] = prior
@@ -156,8 +186,14 @@ def shrink_sites(
             result_shift[site, columns] = shrink_shift_only(raw_shift, prior)
             return
         result_shift[site, columns], result_variance[site, columns] = shrink(
-            raw_shift, raw_variance, site_count, prior, to_fixed_point=how.to_fixed_point
+            raw_shift,
+            raw_variance,
+            site_count,
+            prior,
+            to_fixed_point=how.to_fixed_point,
+            squares_about=squares_about and squares_about(site, np.flatnonzero(active)),
         )
 
-    run_parallel(shrink_site, range(n_sites), n_jobs)
+    # Particles keep all threads busy within a site.
+    run_parallel(shrink_site, range(n_sites), 1 if by_particles else n_jobs)
     return SiteEffects(shift, variance, result_shift, result_variance, count, used, scale_fixed)

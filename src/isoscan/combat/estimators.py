@@ -36,6 +36,9 @@ class ComBat(SiteHarmonizer):
         Empirical Bayes, or None for each site's raw estimates.
     mean_only : bool
         Correct shifts only.
+    robust : bool
+        Measure shift and scale by median and biweight midvariance, which single odd scans
+        do not move.
     reference : str, optional
         Site whose scans come back unchanged; the others are brought to it.
     unknown_sites : {"error", "estimate", "skip"}
@@ -94,6 +97,7 @@ class ComBat(SiteHarmonizer):
         remove: str | None = None,
         prior: Literal["parametric"] | None = "parametric",
         mean_only: bool = False,
+        robust: bool = False,
         reference: str | None = None,
         unknown_sites: Literal["error", "estimate", "skip"] = "error",
         small_sites: Literal["error", "mean-only", "drop"] = "error",
@@ -106,6 +110,7 @@ class ComBat(SiteHarmonizer):
         self.remove = remove
         self.prior = prior
         self.mean_only = mean_only
+        self.robust = robust
         self.reference = reference
         self.unknown_sites = unknown_sites
         self.small_sites = small_sites

@@ -10,7 +10,9 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -23,6 +25,7 @@ STOP = 1e-4
 FIXED_POINT = 1e-13
 """Relative change at which nothing changes any more in double precision."""
 MOST_SWEEPS = 10_000
+SquaresAbout = Callable[[slice, Array], Array]
 CHUNK = 1 << 16
 """Features that are updated together: few steps, so that threads seldom wait."""
 
@@ -100,7 +103,13 @@ def prior_from_moments(
 
 
 def shrink(
-    shift: Array, variance: Array, count: Array, prior: Prior, *, to_fixed_point: bool = False
+    shift: Array,
+    variance: Array,
+    count: Array,
+    prior: Prior,
+    *,
+    to_fixed_point: bool = False,
+    squares_about: SquaresAbout | None = None,
 ) -> tuple[Array, Array]:
     """Posterior shifts and variances of one site.
 
@@ -121,6 +130,9 @@ def shrink(
         Distribution to shrink to.
     to_fixed_point : bool
         Iterate to the fixed point instead of the reference's stop.
+    squares_about : callable, optional
+        Sum of squares of some features about given centres, if it does not follow from
+        `shift`, `variance` and `count`.
 
     Returns
     -------
@@ -132,7 +144,14 @@ def shrink(
     squares = np.where(count > 1, (count - 1.0) * variance, 0.0)
     count = np.broadcast_to(count, start_shift.shape)
     chunks = [
-        _Chunk(start_shift[part], start_variance[part], squares[part], count[part], prior)
+        _Chunk(
+            start_shift[part],
+            start_variance[part],
+            squares[part],
+            count[part],
+            prior,
+            None if squares_about is None else partial(squares_about, part),
+        )
         for part in _parts(start_shift.size)
     ]
     tolerance = FIXED_POINT if to_fixed_point else STOP
@@ -158,9 +177,16 @@ class _Chunk:
     """Features that fit into the cache together; `shift` and `variance` change in place."""
 
     def __init__(
-        self, shift: Array, variance: Array, squares: Array, count: Array, prior: Prior
+        self,
+        shift: Array,
+        variance: Array,
+        squares: Array,
+        count: Array,
+        prior: Prior,
+        squares_about: Callable[[Array], Array] | None,
     ) -> None:
         self.shift, self.variance, self.prior = shift, variance, prior
+        self.squares_about = squares_about
         self.raw_shift = shift.copy()
         self.half_count = 0.5 * count
         self.precision = count * prior.shift_variance
@@ -184,6 +210,8 @@ class _Chunk:
     def _variance_given(self, shift: Array) -> Array:
         if not np.isfinite(self.prior.shape):
             return np.full_like(shift, self.prior.rate)
+        if self.squares_about is not None:
+            return (0.5 * self.squares_about(shift) + self.prior.rate) / self.degrees
         distance = self.raw_shift - shift
         distance *= distance
         distance *= self.half_count
