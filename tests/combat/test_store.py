@@ -187,7 +187,9 @@ HOSTILE = {
     "altered numbers": (
         lambda: _rezip(
             model__json=_unzip(_packed())["model.json"],
-            arrays__npz=_unzip(_packed(change_arrays=lambda a: a["sd"].__imul__(2)))["arrays.npz"],
+            arrays__npz=_unzip(_packed(change_arrays=lambda a: a["model.sd"].__imul__(2)))[
+                "arrays.npz"
+            ],
         ),
         "checksum of its numbers differs",
     ),
@@ -211,7 +213,7 @@ HOSTILE = {
     "bomb": (lambda: _with_arrays(_bomb()), "claims an impossible size"),
     "code in formula": (
         lambda: _packed(
-            _set("preserve", "formula", value="{__import__('os').system('touch pwned')}")
+            _set("designs", "preserve", "formula", value="{__import__('os').system('touch pwned')}")
         ),
         "is not allowed",
     ),
@@ -222,17 +224,17 @@ HOSTILE = {
     ),
     "sites": (lambda: _packed(_set("sites", value=["A"])), "inconsistent"),
     "features": (lambda: _packed(_set("feature_names", value=["a"] * 6)), "inconsistent"),
-    "reference": (lambda: _packed(_set("reference", value=99)), "reference site"),
+    "reference": (lambda: _packed(_set("model", "reference", value=99)), "reference site"),
     "negative variance": (
-        lambda: _packed(change_arrays=lambda a: a["variance"].__imul__(-1)),
+        lambda: _packed(change_arrays=lambda a: a["model.effects.variance"].__imul__(-1)),
         "a variance is not positive",
     ),
     "nan": (
-        lambda: _packed(change_arrays=lambda a: a["shift"].__imul__(np.nan)),
+        lambda: _packed(change_arrays=lambda a: a["model.effects.shift"].__imul__(np.nan)),
         "not finite",
     ),
     "shape": (
-        lambda: _packed(change_arrays=lambda a: a.update(sd=a["sd"][:3])),
+        lambda: _packed(change_arrays=lambda a: a.update({"model.sd": a["model.sd"][:3]})),
         "has shape",
     ),
 }

@@ -28,18 +28,18 @@ CITATIONS = {
 }
 
 
-def citations() -> list[dict[str, str]]:
-    """Give the papers behind ComBat, for a list of references.
+def citations(model: FittedSites) -> list[dict[str, str]]:
+    """Give the papers behind a model, for a list of references.
+
+    Parameters
+    ----------
+    model : FittedSites
+        A model, fitted or not.
 
     Returns
     -------
     list of dict
         Keys key, text and doi.
-
-    Examples
-    --------
-    >>> [paper["key"] for paper in citations()]
-    ['johnson2007', 'fortin2017', 'fortin2018']
     """
     return [{"key": key, "text": text, "doi": doi} for key, (text, doi) in CITATIONS.items()]
 

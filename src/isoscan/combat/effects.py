@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,12 @@ class SiteEffects:
         Sites whose scale is left alone.
     """
 
+    SHAPES: ClassVar[dict[str, tuple[str, ...]]] = {
+        **dict.fromkeys(("raw_shift", "raw_variance", "shift", "variance"), ("sites", "features")),
+        "count": ("sites", "features|1"),
+        "priors": ("sites", "prior"),
+        "scale_fixed": ("sites",),
+    }
     raw_shift: Array
     raw_variance: Array
     shift: Array

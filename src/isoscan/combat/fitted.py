@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from isoscan.combat import summary
-from isoscan.combat.citing import methods_text
+from isoscan.combat.citing import citations, methods_text
 from isoscan.combat.model import SiteModel
 from isoscan.combat.parts import from_parts, to_parts
 from isoscan.combat.store import hash_of, write_model
@@ -21,6 +21,8 @@ from isoscan.design import Design
 class FittedSites:
     """Fitted numbers as tables, words and a file; shared by all site models."""
 
+    DESIGNS: ClassVar[dict[str, Any]] = {"preserve": Design, "remove": Design}
+    PARTS: ClassVar[dict[str, Any]] = {"model": SiteModel}
     sites_: list[str]
     scans_per_site_: dict[str, int]
     passed_through_: list[str]
@@ -74,6 +76,20 @@ class FittedSites:
         """Paragraphs for the methods section of a paper."""
         check_is_fitted(self, "model_")
         return methods_text(self)
+
+    @property
+    def citations_(self) -> list[dict[str, str]]:
+        """Papers to cite: key, text and doi."""
+        return citations(self)
+
+    def _axes(self, part: str) -> dict[str, int]:
+        """Lengths of the axes of the arrays of one part of the fitted estimator."""
+        return {
+            "sites": len(self.sites_),
+            "features": self.n_features_in_,
+            "columns": len(self._design().columns),
+            "prior": 4,
+        }
 
     @classmethod
     def _from_parts(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:

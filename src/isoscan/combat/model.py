@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoscan.combat.blocks import for_each_block
 from isoscan.combat.effects import SiteEffects
+from isoscan.combat.flatten import require_finite
 from isoscan.combat.moments import Moments
 from isoscan.combat.regression import Deviations, regress
+from isoscan.errors import ModelFileError
 
 Array = NDArray[np.float64]
 
@@ -45,6 +47,13 @@ class SiteModel:
         Mean correlation of the residuals of different features.
     """
 
+    SHAPES: ClassVar[dict[str, tuple[str, ...]]] = {
+        "intercept": ("features",),
+        "slopes": ("columns", "features"),
+        "sd": ("features",),
+        "removed": ("columns",),
+        "removed_mean": ("columns",),
+    }
     intercept: Array
     slopes: Array
     sd: Array
@@ -58,6 +67,31 @@ class SiteModel:
     def passed_through(self) -> NDArray[np.bool_]:
         """Features that do not vary within sites and come back unchanged."""
         return np.asarray(self.sd == 0)
+
+    def require_sound(self, name: str) -> None:
+        """Refuse numbers that no fit can give.
+
+        Parameters
+        ----------
+        name : str
+            Name of the model in messages.
+
+        Raises
+        ------
+        ModelFileError
+            If a number is not finite or a variance is not positive.
+        """
+        require_finite(
+            name,
+            intercept=self.intercept,
+            slopes=self.slopes,
+            sd=self.sd,
+            removed_mean=self.removed_mean,
+            shift=self.effects.shift,
+            variance=self.effects.variance,
+        )
+        if (self.effects.variance <= 0).any() or (self.sd < 0).any():
+            raise ModelFileError("the model file is damaged: a variance is not positive.")
 
 
 def fit_deviations(

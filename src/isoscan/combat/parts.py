@@ -1,4 +1,4 @@
-"""A fitted ComBat in plain facts and arrays, and back."""
+"""A fitted estimator in plain facts and arrays, and back."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from isoscan.combat.citing import CITATIONS
-from isoscan.combat.effects import SiteEffects
-from isoscan.combat.model import SiteModel
-from isoscan.combat.priors import Prior
-from isoscan.design import Design
+from isoscan.combat.flatten import flatten, restore
 from isoscan.errors import ModelFileError
 
 if TYPE_CHECKING:
@@ -19,16 +15,14 @@ if TYPE_CHECKING:
 
     Fitted = TypeVar("Fitted", bound=FittedSites)
 
-_PRIOR = ("shift_mean", "shift_variance", "shape", "rate")
-
 
 def to_parts(estimator: FittedSites) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Describe a fitted model: facts for JSON, numbers for arrays.
+    """Describe a fitted estimator: facts for JSON, numbers for arrays.
 
     Parameters
     ----------
-    estimator : ComBat
-        A fitted model.
+    estimator : FittedSites
+        A fitted estimator.
 
     Returns
     -------
@@ -37,42 +31,49 @@ def to_parts(estimator: FittedSites) -> tuple[dict[str, Any], dict[str, NDArray[
     arrays : dict of {str: ndarray}
         Numbers only.
     """
-    model, effects = estimator.model_, estimator.model_.effects
     named = hasattr(estimator, "feature_names_in_")
-    facts = {
+    facts: dict[str, Any] = {
         "method": type(estimator).__name__,
-        "options": estimator.get_params(deep=False),  # type: ignore[attr-defined]
-        "citations": list(CITATIONS),
+        "options": plain_options(estimator),
+        "citations": [paper["key"] for paper in estimator.citations_],
         "n_features": int(estimator.n_features_in_),
         "feature_names": [str(n) for n in estimator.feature_names_in_] if named else None,
         "sites": estimator.sites_,
         "scans_per_site": estimator.scans_per_site_,
-        "reference": model.reference,
-        "shared_noise": model.shared_noise,
-        "preserve": estimator.preserve_design_.to_json(),
-        "remove": estimator.remove_design_.to_json(),
+        "designs": {
+            name: getattr(estimator, f"{name}_design_").to_json() for name in estimator.DESIGNS
+        },
     }
-    priors = np.array(
-        [
-            [np.nan] * 4 if p is None else [getattr(p, name) for name in _PRIOR]
-            for p in effects.priors
-        ]
-    )
-    arrays = {
-        "intercept": model.intercept,
-        "slopes": model.slopes,
-        "sd": model.sd,
-        "removed": model.removed,
-        "removed_mean": model.removed_mean,
-        "raw_shift": effects.raw_shift,
-        "raw_variance": effects.raw_variance,
-        "shift": effects.shift,
-        "variance": effects.variance,
-        "count": effects.count,
-        "priors": priors,
-        "scale_fixed": effects.scale_fixed,
-    }
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in estimator.PARTS:
+        facts[name], own = flatten(getattr(estimator, f"{name}_"), name)
+        arrays |= own
     return facts, arrays
+
+
+def plain_options(estimator: FittedSites) -> dict[str, Any]:
+    """Options in types that JSON knows.
+
+    Parameters
+    ----------
+    estimator : FittedSites
+        An estimator.
+
+    Returns
+    -------
+    dict
+        Tuples become lists.
+    """
+    options = estimator.get_params(deep=False)  # type: ignore[attr-defined]
+    return {name: _plain(value) for name, value in options.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return value
 
 
 def from_parts(
@@ -83,7 +84,7 @@ def from_parts(
     Parameters
     ----------
     kind : type
-        Class of the model.
+        Class of the estimator.
     facts : dict
         Plain facts.
     arrays : dict of {str: ndarray}
@@ -91,8 +92,8 @@ def from_parts(
 
     Returns
     -------
-    ComBat
-        The fitted model.
+    FittedSites
+        The fitted estimator.
 
     Raises
     ------
@@ -105,72 +106,25 @@ def from_parts(
     estimator.n_features_in_ = int(facts["n_features"])
     if facts["feature_names"] is not None:
         estimator.feature_names_in_ = np.array(facts["feature_names"], dtype=object)
-    estimator.preserve_design_ = Design.from_json(facts["preserve"])
-    estimator.remove_design_ = Design.from_json(facts["remove"])
-    _require_shapes(estimator, facts, arrays)
-    estimator.model_ = _site_model(facts, arrays)
+    for name, design in kind.DESIGNS.items():
+        setattr(estimator, f"{name}_design_", design.from_json(facts["designs"][name]))
+    _require_names(estimator, facts)
+    for name, part in kind.PARTS.items():
+        axes = estimator._axes(name)
+        setattr(estimator, f"{name}_", restore(part, name, facts[name], arrays, axes))
+        getattr(estimator, f"{name}_").require_sound(name)
+    reference = estimator.model_.reference
+    if reference is not None and reference not in range(len(estimator.sites_)):
+        raise ModelFileError("the model file names a reference site that is not there.")
     estimator.passed_through_ = estimator._names(estimator.model_.passed_through)
     return estimator
 
 
-def _site_model(facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> SiteModel:
-    priors = [
-        None if np.isnan(row).any() else Prior(*(float(number) for number in row))
-        for row in arrays["priors"]
-    ]
-    names = ("raw_shift", "raw_variance", "shift", "variance", "count")
-    effects = SiteEffects(
-        **{name: arrays[name] for name in names},
-        priors=priors,
-        scale_fixed=arrays["scale_fixed"].astype(bool),
-    )
-    return SiteModel(
-        **{name: arrays[name] for name in ("intercept", "slopes", "sd", "removed_mean")},
-        removed=arrays["removed"].astype(bool),
-        effects=effects,
-        reference=facts["reference"],
-        shared_noise=float(facts["shared_noise"]),
-    )
-
-
-def _require_shapes(
-    estimator: FittedSites, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]
-) -> None:
-    sites, features = len(estimator.sites_), estimator.n_features_in_
-    columns = len(estimator.preserve_design_.columns) + len(estimator.remove_design_.columns)
-    names = facts["feature_names"]
-    if (
-        set(estimator.scans_per_site_) != set(estimator.sites_)
-        or len(set(estimator.sites_)) != sites
+def _require_names(estimator: FittedSites, facts: dict[str, Any]) -> None:
+    names, features = facts["feature_names"], estimator.n_features_in_
+    if set(estimator.scans_per_site_) != set(estimator.sites_) or len(set(estimator.sites_)) != len(
+        estimator.sites_
     ):
         raise ModelFileError("the model file names its sites inconsistently.")
     if names is not None and (len(names) != features or len(set(names)) != features):
         raise ModelFileError("the model file names its features inconsistently.")
-    if facts["reference"] is not None and facts["reference"] not in range(sites):
-        raise ModelFileError("the model file names a reference site that is not there.")
-    table = (sites, features)
-    shapes: dict[str, tuple[int, ...]] = {
-        "intercept": (features,),
-        "slopes": (columns, features),
-        "sd": (features,),
-        "removed": (columns,),
-        "removed_mean": (columns,),
-        **dict.fromkeys(("raw_shift", "raw_variance", "shift", "variance"), table),
-        "priors": (sites, 4),
-        "scale_fixed": (sites,),
-    }
-    for name, shape in shapes.items():
-        if arrays[name].shape != shape:
-            raise ModelFileError(
-                f"the model file is inconsistent: '{name}' has shape {arrays[name].shape}, "
-                f"expected {shape}."
-            )
-    if arrays["count"].shape not in (table, (sites, 1)):
-        raise ModelFileError("the model file is inconsistent: 'count' has an impossible shape.")
-    for name in ("intercept", "slopes", "sd", "removed_mean", "shift", "variance"):
-        if not np.isfinite(arrays[name]).all():
-            raise ModelFileError(
-                f"the model file is damaged: '{name}' holds a number that is not finite."
-            )
-    if (arrays["variance"] <= 0).any() or (arrays["sd"] < 0).any():
-        raise ModelFileError("the model file is damaged: a variance is not positive.")

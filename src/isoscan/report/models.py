@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from isoscan.combat import ComBat
-from isoscan.combat.citing import citations
 from isoscan.combat.store import software_versions
 
 
@@ -47,7 +46,7 @@ def describe_model(model: ComBat, notes: Iterable[Mapping[str, str]] = ()) -> di
             "scale": np.sqrt(effects.variance),
         },
         "methods_text": model.methods_text_,
-        "citations": citations(),
+        "citations": model.citations_,
     }
 
 
