@@ -215,6 +215,10 @@ class TargetLeakError(DesignError):
     """What will be predicted is among the covariates that are preserved."""
 
 
+class MixedModelError(DataError):
+    """Groups, or a slope within groups, cannot be told apart from the rest of the model."""
+
+
 class ModelFileError(IsoscanError, ValueError):
     """A model file is damaged, hostile, or from another version."""
 
