@@ -126,7 +126,7 @@ def needs_approximation(n_features: int) -> bool:
         f"similar site effects are put together above {MOST_EXACT}. Shifts are within "
         f"{SHIFT_ERROR:g} residual SD and variances within {100 * VARIANCE_ERROR:g} % of exact.",
         PriorWarning,
-        stacklevel=6,
+        stacklevel=7,
     )
     return True
 
