@@ -16,6 +16,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,10 +164,12 @@ class _Particles:
     weight: Array
     own: NDArray[np.intp]
 
+    @cached_property
     def terms(self) -> Array:
         """Shape (4, n_particles): factors of a feature's squares, sum, number and 1."""
         return _particle_terms(self.shift, self.variance, self.weight)
 
+    @cached_property
     def values(self) -> Array:
         """Shape (n_particles, 3): what is averaged, and 1."""
         return np.column_stack([self.shift, self.variance, np.ones_like(self.shift)])
@@ -224,10 +227,9 @@ def _average(features: _Features, particles: _Particles, rows: slice) -> Array:
 
 
 def _steps(particles: _Particles) -> Iterator[tuple[slice, Array, Array]]:
-    terms, values = particles.terms(), particles.values()
-    for start in range(0, len(values), COLUMNS):
+    for start in range(0, len(particles.shift), COLUMNS):
         columns = slice(start, start + COLUMNS)
-        yield columns, terms[:, columns], values[columns]
+        yield columns, particles.terms[:, columns], particles.values[columns]
 
 
 def _rest_of_own(features: _Features, particles: _Particles, rows: slice) -> tuple[Array, Array]:
