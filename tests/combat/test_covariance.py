@@ -105,7 +105,9 @@ def test_scans_of_the_reference_site_keep_their_residuals_to_the_last_bit() -> N
     rows = golden.sites == "Guys"
     pd.testing.assert_frame_equal(mine[rows], golden.measures[rows], rtol=0, atol=1e-12)
     residuals, codes = _residuals(90, 30)
-    after = _harmonize(residuals, codes, reference=2)[2]
+    _, model, after = _harmonize(residuals, codes, reference=2)
+    assert (model.effects.shift[2] == 0).all()
+    assert (model.effects.variance[2] == 1).all()
     unchanged = (after == residuals).all(axis=1)
     np.testing.assert_array_equal(unchanged, codes == 2)
 
@@ -189,6 +191,10 @@ def test_components_are_those_of_a_singular_value_decomposition(shape, standardi
     share = lengths**2 / (lengths**2).sum()
     np.testing.assert_allclose(components.variance_share, share[:12], rtol=1e-11)
     np.testing.assert_allclose(np.abs(components.loadings), np.abs(axes[:12].T), atol=1e-10)
+    spread = residuals.std(axis=0, ddof=1) if standardize else np.ones(shape[1])
+    np.testing.assert_allclose(components.scale, spread, rtol=1e-13)
+    np.testing.assert_allclose(components.centre, residuals.mean(axis=0), atol=1e-14)
+    assert components.n_scans == shape[0]
 
 
 @pytest.mark.parametrize("shape", [(60, 200), (200, 60)])

@@ -32,7 +32,7 @@ from isoscan.errors import NoVarianceError, PriorWarning, TooManyComponentsError
 
 Array = NDArray[np.float64]
 
-SCANS_AT_A_TIME = 256
+SCANS_AT_A_TIME = 64
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ def _for_each_part(
 ) -> None:
     """Share the scans between threads; the blocks of features depend on the model alone."""
     n_scans, n_components = shape
-    blocks = list(column_blocks(max(n_components, SCANS_AT_A_TIME), n_features))
+    blocks = list(column_blocks(max(n_components, 4 * SCANS_AT_A_TIME), n_features))
 
     def work_on_scans(start: int) -> None:
         rows = slice(start, min(start + SCANS_AT_A_TIME, n_scans))

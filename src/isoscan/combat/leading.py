@@ -132,6 +132,9 @@ def leading_axes(
 ) -> tuple[Axes, int]:
     """Find the leading principal axes.
 
+    Axes that explain almost the same share are told apart by the Gram matrix, not by the
+    sketch: it may turn them within the plane that they span.
+
     Parameters
     ----------
     data : Centred
