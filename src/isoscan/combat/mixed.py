@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isoscan.combat.checks import noise_tolerance
-from isoscan.combat.mixed_blocks import Model, fit_patterns, spread
+from isoscan.combat.mixed_blocks import Model, PatternFit, fit_patterns, spread
 from isoscan.combat.mixed_design import Groups, group_codes, missing_patterns, orthogonalize
+from isoscan.combat.mixed_groups import GroupEffects, predict_groups
+from isoscan.combat.mixed_inference import Covariance, as_contrasts, satterthwaite
 from isoscan.combat.mixed_intercept import InterceptModel
 from isoscan.errors import DataError, MissingValuesError, NotNumericError
 
@@ -43,8 +45,14 @@ class MixedFit:
         or random intercept and slope that determine each other.
     solvable : ndarray of bool, shape (n_features,)
         Whether the feature has the values that the model needs.
+    degrees : ndarray of shape (n_features,)
+        Scans less columns of the design.
+    method : {"reml", "ml"}
+        Restricted or full maximum likelihood.
     uncertainty : ndarray of shape (n_features, n_parameters, n_parameters)
-        Covariance of the variance parameters, for degrees of freedom.
+        Covariance of the residual variance and of the relative variances between groups.
+    designs : tuple
+        Features that have values for the same scans, and what inference needs of these.
     """
 
     coefficients: Array
@@ -53,7 +61,90 @@ class MixedFit:
     minus_two_log_likelihood: Array
     singular: NDArray[np.bool_]
     solvable: NDArray[np.bool_]
+    degrees: Array
+    method: str
     uncertainty: Array = field(repr=False)
+    designs: tuple[tuple[NDArray[np.intp], Covariance], ...] = field(repr=False)
+
+    @property
+    def relative(self) -> Array:
+        """Variance between groups over residual variance; 0 where neither is positive."""
+        divisor = np.where(self.variance > 0, self.variance, 1.0)
+        shape = (-1, *[1] * (self.between.ndim - 1))
+        return np.asarray(self.between / divisor.reshape(shape), dtype=np.float64)
+
+    def standard_errors(self, contrast: ArrayLike | None = None) -> Array:
+        """Standard errors of the coefficients, or of contrasts.
+
+        Parameters
+        ----------
+        contrast : array_like of shape (n_columns,) or (n_contrasts, n_columns), optional
+            Weights of the coefficients; each coefficient on its own by default.
+
+        Returns
+        -------
+        ndarray of shape (n_contrasts, n_features)
+            In the unit of the feature per unit of the contrast.
+        """
+        rows = as_contrasts(contrast, len(self.coefficients))
+        found = np.full((len(rows), len(self.variance)), np.nan)
+        for features, covariance in self.designs:
+            found[:, features] = covariance.variances(
+                rows, self.variance[features], self.relative[features]
+            )
+        return np.asarray(np.sqrt(found), dtype=np.float64)
+
+    def degrees_of_freedom(self, contrast: ArrayLike | None = None) -> Array:
+        """Satterthwaite's degrees of freedom of the coefficients, or of contrasts.
+
+        Parameters
+        ----------
+        contrast : array_like of shape (n_columns,) or (n_contrasts, n_columns), optional
+            Weights of the coefficients; each coefficient on its own by default.
+
+        Returns
+        -------
+        ndarray of shape (n_contrasts, n_features)
+            Scans less columns of the design where a random intercept has no variance.
+        """
+        rows = as_contrasts(contrast, len(self.coefficients))
+        found = np.full((len(rows), len(self.variance)), np.nan)
+        for features, covariance in self.designs:
+            found[:, features] = satterthwaite(
+                covariance,
+                rows,
+                self.variance[features],
+                self.relative[features],
+                self.uncertainty[features],
+            )
+        return np.where(self.solvable & np.isnan(found), self.degrees, found)
+
+    def predict_groups(
+        self,
+        residuals: ArrayLike,
+        groups: Sequence[Any] | NDArray[Any],
+        *,
+        slope: ArrayLike | None = None,
+    ) -> GroupEffects:
+        """Predict what each group adds to its scans, also for scans and groups not seen.
+
+        Parameters
+        ----------
+        residuals : array_like of shape (n_scans, n_features)
+            Measures less ``design @ coefficients``; NaN where missing.
+        groups : sequence of shape (n_scans,)
+            Label of the group of each scan.
+        slope : array_like of shape (n_scans,), optional
+            Values of the slope, for random slopes.
+
+        Returns
+        -------
+        GroupEffects
+            Best linear unbiased predictions, one row per group.
+        """
+        return predict_groups(
+            residuals, groups, variance=self.variance, between=self.between, slope=slope
+        )
 
 
 def fit_mixed(
@@ -119,18 +210,26 @@ def fit_mixed(
     fits = fit_patterns(
         table, missing_patterns(table), prepare, noise_tolerance(table.dtype), n_jobs
     )
-    n_features = table.shape[1]
-    solvable = np.zeros(n_features, dtype=bool)
+    return _assemble(fits, table.shape[1], method)
+
+
+def _assemble(fits: list[PatternFit], n_features: int, method: str) -> MixedFit:
+    degrees = np.full(n_features, np.nan)
     for part in fits:
-        solvable[part.features] = part.model is not None
+        if part.model is not None:
+            n_scans, n_columns = part.model.basis.columns.shape
+            degrees[part.features] = n_scans - n_columns
     return MixedFit(
         coefficients=spread(fits, "coefficients", n_features),
         variance=spread(fits, "variance", n_features),
         between=spread(fits, "between", n_features),
         minus_two_log_likelihood=spread(fits, "minus_two_log_likelihood", n_features),
         singular=spread(fits, "singular", n_features, fill=False),
-        solvable=solvable,
+        solvable=~np.isnan(degrees),
+        degrees=degrees,
+        method=method,
         uncertainty=spread(fits, "uncertainty", n_features),
+        designs=tuple((fit.features, fit.model.covariance) for fit in fits if fit.model),
     )
 
 

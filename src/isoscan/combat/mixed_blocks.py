@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from isoscan.combat.blocks import column_blocks, count_workers, run_parallel
 from isoscan.combat.mixed_design import Basis, Pattern
+from isoscan.combat.mixed_inference import Covariance
 from isoscan.errors import DataError
 
 Array = NDArray[np.float64]
@@ -55,6 +56,10 @@ class Model(Protocol):
     @property
     def terms(self) -> int:
         """Numbers per feature that a fit works on at a time."""
+
+    @property
+    def covariance(self) -> Covariance:
+        """What inference needs."""
 
     def group_sums(self, residuals: Array) -> Array:
         """Sum residuals within groups.

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from isoscan.combat.mixed_design import Basis, Groups
+from isoscan.combat.mixed_inference import InterceptCovariance
 from isoscan.combat.mixed_profile import LARGEST, Profile, best_ratio
 from isoscan.errors import MixedModelError, count
 
@@ -264,6 +265,17 @@ class InterceptModel:
     def terms(self) -> int:
         """Numbers per feature that a fit works on at a time."""
         return len(self.spectrum.all_scales)
+
+    @property
+    def covariance(self) -> InterceptCovariance:
+        """What inference needs, without any scan."""
+        return InterceptCovariance(
+            to_coefficients=self.basis.to_coefficients,
+            effects=self.basis.to_coefficients @ self.spectrum.explained,
+            scales=self.spectrum.scales,
+            counts=self.spectrum.counts,
+            all_scales=self.spectrum.all_scales,
+        )
 
     def group_sums(self, residuals: Array) -> Array:
         """Sum residuals within groups.
