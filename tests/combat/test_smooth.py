@@ -357,6 +357,14 @@ def test_bands_cover_the_truth() -> None:
     assert 0.92 < inside.mean() < 0.98
 
 
+@pytest.mark.parametrize("curves", [0, 1, 2])
+def test_no_features_are_no_problem(curves: int) -> None:
+    study, table = simulate(20, curves=curves)
+    fit = study.fit(table[:, :0])
+    assert fit.slopes.shape == (1 + 9 * curves, 0)
+    assert fit.edf.shape == (curves, 0)
+
+
 def test_inputs_are_not_modified() -> None:
     study, table = simulate(19)
     moments = study.moments(table)

@@ -279,7 +279,7 @@ def _scaled(
     squares = np.einsum("qqv->qv", products)
     there = squares > 0
     n_plain = len(squares) - n_lines
-    there[n_plain:] = squares[n_plain:] > _STILL * degrees[: squares.shape[1]]
+    there[n_plain:] = squares[n_plain:] > _STILL * degrees.max(initial=1.0)
     spread = np.sqrt(np.where(there, squares, 1.0))
     correlations = products / (spread[:, None] * spread) * (there[:, None] & there)
     matrices = np.moveaxis(correlations, -1, 0)
