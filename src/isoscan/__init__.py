@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from isoscan.combat import ComBat as ComBat
+    from isoscan.combat import ComBatLS as ComBatLS
+    from isoscan.combat import CovBat as CovBat
     from isoscan.combat import load as load
 
 try:
@@ -22,6 +24,8 @@ except PackageNotFoundError:  # run from a source tree that was not installed
 
 _HOMES = {
     "ComBat": "isoscan.combat",
+    "ComBatLS": "isoscan.combat",
+    "CovBat": "isoscan.combat",
     "describe": "isoscan.description",
     "evaluate": "isoscan.evaluation",
     "harmonize": "isoscan.harmonizing",

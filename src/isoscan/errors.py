@@ -211,6 +211,10 @@ class SmoothTermError(DesignError):
     """A covariate cannot enter as a smooth curve."""
 
 
+class ExtrapolationError(DesignError):
+    """A covariate lies beyond what the model has seen, and that is not allowed."""
+
+
 class TargetLeakError(DesignError):
     """What will be predicted is among the covariates that are preserved."""
 
@@ -265,6 +269,10 @@ class UnknownSiteWarning(IsoscanWarning):
 
 class PrecisionWarning(IsoscanWarning):
     """Numbers carry fewer digits than the result suggests."""
+
+
+class ConvergenceWarning(IsoscanWarning):
+    """An estimate was not found, or lies on the boundary of what is possible."""
 
 
 class ExtrapolationWarning(IsoscanWarning):

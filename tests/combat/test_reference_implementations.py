@@ -14,7 +14,8 @@ from known_truth import shared_folder
 import isoscan as iso
 from isoscan.errors import IsoscanError, IsoscanWarning
 
-# Case -> what differs from the plain call. Non-parametric priors, splines and mixed models are other methods. FromTraining cases are another definition: see below.
+# Case -> what differs from the plain call. Splines and mixed models are other methods.
+# FromTraining cases are another definition: see below.
 CASES: dict[str, dict[str, object]] = {
     "nc_R_param_cov": {},
     "nc_R_param_nocov": {},
@@ -48,6 +49,9 @@ CASES: dict[str, dict[str, object]] = {
     "nh_linear_ref": {"reference": "HH"},
     "nh_newsite": {},
     "dcombat_R_cov": {},
+    "nc_R_nonparam_cov": {"prior": "nonparametric"},
+    "nc_py_nonparam_cov": {"prior": "nonparametric"},
+    "sva_nonparam_cov": {"prior": "nonparametric"},
 }
 
 

@@ -97,6 +97,7 @@ def model_of(
         reference=reference,
         log_sd=fit.log_sd,
         scale_slopes=fit.scale_slopes,
+        scale_slopes_se=fit.scale_slopes_se,
     )
 
 

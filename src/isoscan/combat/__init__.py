@@ -1,6 +1,8 @@
-"""ComBat: shift and scale of each site, shrunk, removed, from mergeable moments."""
+"""The ComBat family: what each site adds and multiplies, shrunk and removed."""
 
+from isoscan.combat.combatls import ComBatLS
+from isoscan.combat.covbat import CovBat
 from isoscan.combat.estimators import ComBat
 from isoscan.combat.store import load
 
-__all__ = ["ComBat", "load"]
+__all__ = ["ComBat", "ComBatLS", "CovBat", "load"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from isoscan.combat import checks
 from isoscan.combat.apply import harmonize
+from isoscan.combat.curves import Curves, curve_frame
 from isoscan.combat.effects import Shrinkage, SiteEffects, shrink_sites
 from isoscan.combat.fitted import FittedSites
 from isoscan.combat.inputs import (
@@ -27,7 +29,8 @@ from isoscan.combat.moments import Scans, collect
 from isoscan.combat.newsites import shared_noise
 from isoscan.combat.regression import Deviations
 from isoscan.combat.robust import robust_deviations, squares_about
-from isoscan.design import Design, require_identifiable
+from isoscan.combat.smooth import Penalty
+from isoscan.design import Design, SmoothDesign, require_identifiable
 from isoscan.labels import warn_of_lookalikes
 
 
@@ -77,21 +80,8 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
     """Fit and apply; a method says how site effects are estimated and removed.
 
     By default they are estimated from moments and removed by one affine map per site and
-    feature. Options that a method does not offer keep the values given here.
+    feature.
     """
-
-    preserve: str | None
-    remove: str | None = None
-    prior: str | None = "parametric"
-    mean_only: bool = False
-    robust: bool = False
-    reference: str | None = None
-    unknown_sites: Literal["error", "estimate", "skip"] = "error"
-    small_sites: Literal["error", "mean-only", "drop"] = "error"
-    single_site: Literal["error", "pass"] = "error"
-    convergence: Literal["reference", "full"] = "reference"
-    fit_on: str | None = None
-    n_jobs: int | None = None
 
     def fit(
         self, X: Any, y: Any = None, *, sites: Any, covariates: pd.DataFrame | None = None
@@ -229,9 +219,26 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
         checks.require_sites(self)
         self.preserve_design_ = Design.fit(self.preserve, cohort.covariates)
         self.remove_design_ = Design.fit(self.remove, cohort.covariates)
+        self.smooth_design_ = SmoothDesign.fit(
+            self.smooth,
+            cohort.covariates,
+            bounds=self.smooth_bounds,
+            outside=self.smooth_outside,
+            beside=self.preserve_design_,
+        )
         matrix = self._matrix(cohort.covariates, len(cohort.sites))
-        require_identifiable(matrix, self._design(), cohort.sites, cohort.covariates)
+        self._require_identifiable(cohort, matrix)
         return self._group(cohort.sites, matrix)
+
+    def _require_identifiable(self, cohort: Cohort, matrix: NDArray[np.float64]) -> None:
+        """Of a curve, only the straight line must be told apart from everything else."""
+        n_preserved, n_removed = (
+            len(design.columns) for design in (self.preserve_design_, self.remove_design_)
+        )
+        lines, columns = self.smooth_design_.lines(cohort.covariates, len(matrix))
+        plain = self.preserve_design_.join(lines).join(self.remove_design_)
+        parts = [matrix[:, :n_preserved], columns, matrix[:, matrix.shape[1] - n_removed :]]
+        require_identifiable(np.hstack(parts), plain, cohort.sites, cohort.covariates)
 
     def _scans(self, cohort: Cohort, *, check_range: bool = False) -> Scans:
         """Scans grouped by the sites of the model; those of other sites come last."""
@@ -254,6 +261,7 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
             table.shape[1],
             reference=reference,
             tolerance=checks.noise_tolerance(table.dtype),
+            penalties=self._penalties(),
             n_jobs=self.n_jobs,
         )
         about = None
@@ -271,16 +279,60 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
     def _site_model(
         self, deviations: Deviations, effects: SiteEffects, scans: Scans, reference: int | None
     ) -> SiteModel:
-        n_preserved = len(self.preserve_design_.columns)
+        n_kept = scans.covariates.shape[1] - len(self.remove_design_.columns)
         return SiteModel(
             intercept=deviations.intercept,
             slopes=deviations.slopes,
             sd=deviations.sd,
-            removed=np.arange(scans.covariates.shape[1]) >= n_preserved,
+            removed=np.arange(scans.covariates.shape[1]) >= n_kept,
             removed_mean=scans.covariates.mean(axis=0),
             effects=effects,
             reference=reference,
+            curves=Curves.of(deviations.smooth, scans, self._penalties()),
         )
+
+    def curve(
+        self,
+        covariate: str,
+        feature: str,
+        *,
+        at: Sequence[float] | None = None,
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Draw a fitted curve as a table, with a confidence band.
+
+        Parameters
+        ----------
+        covariate : str
+            A covariate named in `smooth`.
+        feature : str
+            A feature.
+        at : sequence of float, optional
+            Values of the covariate; by default 100 between the bounds of the curve.
+        level : float
+            Coverage of the band, pointwise.
+
+        Returns
+        -------
+        DataFrame
+            Columns: the covariate, the level of a by-factor, value, low, high, se. Curves
+            average 0 over the training scans, in the unit of the feature.
+
+        Raises
+        ------
+        DataError
+            If there is no such curve or feature.
+        """
+        check_is_fitted(self, "model_")
+        return curve_frame(self, covariate, feature, at=at, level=level)
+
+    def _penalties(self) -> list[Penalty]:
+        start = len(self.preserve_design_.columns)
+        design = self.smooth_design_
+        return [
+            Penalty(slice(part.start + start, part.stop + start), spline.penalty())
+            for spline, part in zip(design.splines, design.parts, strict=True)
+        ]
 
     def _shrink(
         self, deviations: Deviations, reference: int | None, about: Any = None

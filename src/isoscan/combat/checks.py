@@ -15,6 +15,7 @@ from isoscan.design.rows import choose_rows
 from isoscan.errors import (
     ConfoundedDesignError,
     ConstantFeatureWarning,
+    ConvergenceWarning,
     DataError,
     MissingValuesError,
     MissingValuesWarning,
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 
 FEW_SCANS = 10
 _CHOICES: dict[str, tuple[Any, ...]] = {
-    "prior": ("parametric", None),
+    "prior": ("parametric", "nonparametric", None),
+    "smooth_outside": ("clamp", "error"),
     "unknown_sites": ("error", "estimate", "skip"),
     "small_sites": ("error", "mean-only", "drop"),
     "single_site": ("error", "pass"),
@@ -52,6 +54,11 @@ def require_options(estimator: SiteHarmonizer) -> None:
         value = getattr(estimator, name)
         if value not in choices:
             raise DataError(f"{name} must be one of {choices}, got {value!r}.")
+    if estimator.robust and estimator.prior == "nonparametric":
+        raise DataError(
+            "robust=True needs prior='parametric' or None: the non-parametric prior rests "
+            "on means and variances."
+        )
 
 
 def require_no_leak(
@@ -225,6 +232,32 @@ def _require_values(
                 site=site,
                 features=names,
             )
+
+
+def require_complete(estimator: SiteHarmonizer, cohort: Cohort) -> None:
+    """Refuse missing measures where a method cannot work with them."""
+    missing = np.isnan(cohort.table)
+    if missing.any():
+        names = estimator._names(missing.any(axis=0))
+        raise MissingValuesError(
+            f"{type(estimator).__name__} needs complete measures: {int(missing.sum())} of "
+            f"{missing.size} values missing, in {count(names, 'feature')} ({name_some(names)}). "
+            f"Leave these features or scans out, fill them in, or use ComBat.",
+            features=names,
+        )
+
+
+def warn_of_single_spread(estimator: SiteHarmonizer, converged: NDArray[np.bool_]) -> None:
+    """Name features whose spread could not be made to depend on covariates."""
+    failed = estimator._names(~converged)
+    if failed:
+        warnings.warn(
+            f"no maximum of the likelihood was found for {count(failed, 'feature')}: "
+            f"{name_some(failed)}. Their spread is taken to be the same for all scans, as in "
+            f"ComBat.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
 
 
 def answer_unknown_sites(

@@ -15,7 +15,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,18 @@ from isoscan.combat.apply import harmonize
 from isoscan.combat.blocks import column_blocks, for_each_block, run_parallel
 from isoscan.combat.checks import noise_tolerance
 from isoscan.combat.effects import Shrinkage, shrink_sites
+from isoscan.combat.flatten import require_finite
 from isoscan.combat.leading import Axes, Centred, Wanted, leading_axes
 from isoscan.combat.model import SiteModel, fit_deviations
 from isoscan.combat.moments import Scans, collect
 from isoscan.combat.newsites import shared_noise
-from isoscan.errors import NoVarianceError, PriorWarning, TooManyComponentsError, count
+from isoscan.errors import (
+    ModelFileError,
+    NoVarianceError,
+    PriorWarning,
+    TooManyComponentsError,
+    count,
+)
 
 Array = NDArray[np.float64]
 
@@ -55,6 +62,12 @@ class Components:
         Number of scans they were found in.
     """
 
+    SHAPES: ClassVar[dict[str, tuple[str, ...]]] = {
+        "centre": ("features",),
+        "scale": ("features",),
+        "loadings": ("features", "*"),
+        "variance_share": ("*",),
+    }
     centre: Array
     scale: Array
     loadings: Array
@@ -65,6 +78,23 @@ class Components:
     def n_components(self) -> int:
         """Number of components kept."""
         return int(self.loadings.shape[1])
+
+    def require_sound(self, name: str) -> None:
+        """Refuse numbers that no fit can give.
+
+        Parameters
+        ----------
+        name : str
+            Name of the components in messages.
+
+        Raises
+        ------
+        ModelFileError
+            If a number is not finite, or shapes disagree.
+        """
+        require_finite(name, centre=self.centre, scale=self.scale, loadings=self.loadings)
+        if len(self.variance_share) != self.n_components or (self.scale <= 0).any():
+            raise ModelFileError(f"the model file is damaged: '{name}' is inconsistent.")
 
 
 def find_components(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, Self
 
@@ -15,6 +16,7 @@ from isoscan.combat.base import Cohort, SiteHarmonizer
 from isoscan.combat.inputs import infinities_named
 from isoscan.combat.moments import Scans, collect
 from isoscan.combat.newsites import estimate_alone, estimate_like_training
+from isoscan.design.smooth import Bounds
 
 
 class ComBat(SiteHarmonizer):
@@ -32,6 +34,15 @@ class ComBat(SiteHarmonizer):
     remove : str, optional
         Formula of what is taken out together with the site effect; removed covariates are
         held at their training mean.
+    smooth : sequence of str
+        Continuous covariates that are preserved as penalised curves, each feature as smooth
+        as its data say (REML); ``"age:sex"`` for a curve per level of sex.
+    smooth_bounds : mapping of {str: (low, high)}, optional
+        Where curves begin and end; by default the range of the training scans, which the
+        model then knows exactly.
+    smooth_outside : {"clamp", "error"}
+        What to do with values beyond the bounds: expect what is expected at the bound, with
+        a warning; or refuse them.
     prior : {"parametric", None}
         Empirical Bayes, or None for each site's raw estimates.
     mean_only : bool
@@ -95,6 +106,9 @@ class ComBat(SiteHarmonizer):
         preserve: str | None = None,
         *,
         remove: str | None = None,
+        smooth: Sequence[str] = (),
+        smooth_bounds: Bounds = None,
+        smooth_outside: Literal["clamp", "error"] = "clamp",
         prior: Literal["parametric"] | None = "parametric",
         mean_only: bool = False,
         robust: bool = False,
@@ -108,6 +122,9 @@ class ComBat(SiteHarmonizer):
     ) -> None:
         self.preserve = preserve
         self.remove = remove
+        self.smooth = smooth
+        self.smooth_bounds = smooth_bounds
+        self.smooth_outside = smooth_outside
         self.prior = prior
         self.mean_only = mean_only
         self.robust = robust

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -15,20 +16,46 @@ from isoscan.combat.citing import citations, methods_text
 from isoscan.combat.model import SiteModel
 from isoscan.combat.parts import from_parts, to_parts
 from isoscan.combat.store import hash_of, write_model
-from isoscan.design import Design
+from isoscan.design import Design, SmoothDesign
+from isoscan.design.smooth import Bounds
 
 
 class FittedSites:
-    """Fitted numbers as tables, words and a file; shared by all site models."""
+    """Fitted numbers as tables, words and a file; shared by all site models.
 
-    DESIGNS: ClassVar[dict[str, Any]] = {"preserve": Design, "remove": Design}
+    Options that a method does not offer keep the values given here.
+    """
+
+    DESIGNS: ClassVar[dict[str, Any]] = {
+        "preserve": Design,
+        "smooth": SmoothDesign,
+        "remove": Design,
+    }
     PARTS: ClassVar[dict[str, Any]] = {"model": SiteModel}
+    preserve: str | None
+    remove: str | None = None
+    smooth: Sequence[str] = ()
+    smooth_bounds: Bounds = None
+    smooth_outside: Literal["clamp", "error"] = "clamp"
+    prior: str | None = "parametric"
+    mean_only: bool = False
+    robust: bool = False
+    reference: str | None = None
+    unknown_sites: Literal["error", "estimate", "skip"] = "error"
+    small_sites: Literal["error", "mean-only", "drop"] = "error"
+    single_site: Literal["error", "pass"] = "error"
+    convergence: Literal["reference", "full"] = "reference"
+    fit_on: str | None = None
+    n_jobs: int | None = None
+    stop_text_ = "stopped as in neuroCombat at a relative change of 1e-4"
+    further_text_ = ""
     sites_: list[str]
     scans_per_site_: dict[str, int]
     passed_through_: list[str]
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
     preserve_design_: Design
+    smooth_design_: SmoothDesign
     remove_design_: Design
     model_: SiteModel
 
@@ -78,6 +105,17 @@ class FittedSites:
         return methods_text(self)
 
     @property
+    def expectation_text_(self) -> str:
+        """Sentence on what is expected of a scan."""
+        curves = (
+            ", with curves as penalised cubic splines whose smoothness was chosen for each measure "
+            "by restricted maximum likelihood"
+            if self.smooth_design_.splines
+            else ""
+        )
+        return f"Each measure was regressed on the covariates and on site{curves}."
+
+    @property
     def citations_(self) -> list[dict[str, str]]:
         """Papers to cite: key, text and doi."""
         return citations(self)
@@ -88,6 +126,7 @@ class FittedSites:
             "sites": len(self.sites_),
             "features": self.n_features_in_,
             "columns": len(self._design().columns),
+            "curves": len(self.smooth_design_.splines),
             "prior": 4,
         }
 
@@ -97,12 +136,13 @@ class FittedSites:
 
     def _design(self) -> Design:
         """Everything that scans are expected to differ by, as one design."""
-        return self.preserve_design_.join(self.remove_design_)
+        preserved = self.preserve_design_.join(self.smooth_design_.as_design())
+        return preserved.join(self.remove_design_)
 
     def _matrix(
         self, covariates: pd.DataFrame | None, n_scans: int, *, check_range: bool = False
     ) -> NDArray[np.float64]:
-        designs = (self.preserve_design_, self.remove_design_)
+        designs = (self.preserve_design_, self.smooth_design_, self.remove_design_)
         return np.hstack(
             [d.matrix(covariates, n_scans=n_scans, check_range=check_range) for d in designs]
         )

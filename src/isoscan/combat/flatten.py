@@ -1,8 +1,8 @@
 """Fitted numbers as plain facts and named arrays, and back, checking that they fit.
 
 A fitted thing is a frozen dataclass of arrays, numbers and other such things. It says
-itself what shapes its arrays have: `SHAPES` names the axes, and ``"features|1"`` stands
-for an axis that may also have length 1.
+itself what shapes its arrays have: `SHAPES` names the axes; ``"features|1"`` stands for an
+axis that may also have length 1, ``"*"`` for one of any length.
 """
 
 from __future__ import annotations
@@ -103,11 +103,11 @@ def restore(
             continue
         hint = _without_none(hint)
         key = f"{prefix}.{name}"
-        if name in facts and not is_dataclass(hint):
+        if name in facts and (facts[name] is None or not is_dataclass(hint)):
             values[name] = facts[name]
         elif is_dataclass(hint):
             inner = facts[name]
-            values[name] = restore(hint, key, inner, arrays, axes)  # type: ignore[arg-type]
+            values[name] = restore(hint, key, inner, arrays, axes)  # type: ignore[arg-type, type-var]
         elif get_origin(hint) is list:
             values[name] = _to_priors(_checked(key, arrays[key], kind.SHAPES[name], axes))
         else:
@@ -149,18 +149,24 @@ def _checked(
     name: str, array: NDArray[Any], axes: tuple[str, ...], lengths: Mapping[str, int]
 ) -> NDArray[Any]:
     allowed = [
-        {1, lengths[axis.removesuffix("|1")]} if axis.endswith("|1") else {lengths[axis]}
-        for axis in axes
+        {length} if axis == "*" else _lengths(axis, lengths)
+        for axis, length in zip(axes, (*array.shape, *axes), strict=False)
     ]
     if len(array.shape) != len(axes) or any(
         length not in some for length, some in zip(array.shape, allowed, strict=True)
     ):
-        expected = tuple(max(some) for some in allowed)
+        expected = tuple(next(iter(some)) for some in allowed)
         raise ModelFileError(
             f"the model file is inconsistent: '{name}' has shape {array.shape}, expected "
             f"{expected}."
         )
     return array
+
+
+def _lengths(axis: str, known: Mapping[str, int]) -> set[Any]:
+    if axis.endswith("|1"):
+        return {known[axis.removesuffix("|1")], 1}
+    return {known[axis]}
 
 
 def _from_priors(priors: list[Prior | None]) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ depend on site and feature, and the intercept also on the scan's covariates.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoscan.combat.blocks import for_each_block
+from isoscan.combat.curves import Curves, join_curves
 from isoscan.combat.effects import SiteEffects
 from isoscan.combat.flatten import require_finite
 from isoscan.combat.moments import Moments
 from isoscan.combat.regression import Deviations, regress
+from isoscan.combat.smooth import Penalty, SmoothFit
 from isoscan.errors import ModelFileError
 
 Array = NDArray[np.float64]
@@ -45,6 +47,8 @@ class SiteModel:
         Site whose scans come back unchanged.
     shared_noise : float
         Mean correlation of the residuals of different features.
+    curves : Curves or None
+        How much the curves bend, and how sure they are.
     """
 
     SHAPES: ClassVar[dict[str, tuple[str, ...]]] = {
@@ -62,6 +66,7 @@ class SiteModel:
     effects: SiteEffects
     reference: int | None = None
     shared_noise: float = 1.0
+    curves: Curves | None = None
 
     @property
     def passed_through(self) -> NDArray[np.bool_]:
@@ -101,6 +106,7 @@ def fit_deviations(
     *,
     reference: int | None,
     tolerance: float,
+    penalties: Sequence[Penalty] = (),
     n_jobs: int | None = None,
 ) -> tuple[Deviations, NDArray[np.bool_]]:
     """Solve block by block, wherever the moments come from.
@@ -117,6 +123,8 @@ def fit_deviations(
         Number of the reference site.
     tolerance : float
         Relative size of rounding noise.
+    penalties : sequence of Penalty
+        Design columns that draw curves.
     n_jobs : int, optional
         Number of threads.
 
@@ -138,26 +146,43 @@ def fit_deviations(
     }
     constant = np.zeros((n_sites, n_features), dtype=bool)
 
-    def solve(block: slice) -> tuple[Array, Array]:
+    def solve(block: slice) -> tuple[Array, Array, SmoothFit | None]:
         moments = moments_of(block)
-        part = regress(moments, scans_per_site, reference=reference, tolerance=tolerance)
+        part = regress(
+            moments,
+            scans_per_site,
+            reference=reference,
+            tolerance=tolerance,
+            penalties=penalties,
+        )
         for name, whole in found.items():
             whole[..., block] = getattr(part, name)
         noise = tolerance * np.maximum(np.abs(moments.feature_mean), part.sd)
         constant[:, block] = (moments.feature_squares <= moments.count * noise**2) & (
             moments.count > 1
         )
-        return part.slopes, part.count
+        return part.slopes, part.count, part.smooth
 
     parts = for_each_block(solve, scans_per_site.mean(), n_features, n_jobs)
-    slopes = np.concatenate([slopes for slopes, _ in parts], axis=1)
-    return Deviations(slopes=slopes, count=_join_counts(parts), **found), constant
+    slopes, counts, curves = zip(*parts, strict=True)
+    widths = [part.shape[1] for part in slopes]
+    deviations = Deviations(
+        slopes=np.concatenate(slopes, axis=1),
+        count=_join_counts(counts, widths),
+        smooth=join_curves([part for part in curves if part is not None]),
+        **found,
+    )
+    return deviations, constant
 
 
-def _join_counts(parts: list[tuple[Array, Array]]) -> Array:
+def _join_counts(counts: Sequence[Array], widths: list[int]) -> Array:
     """One count per site if no block had missing values, else one per feature."""
-    if all(count.shape[1] == 1 for _, count in parts):
-        return parts[0][1]
+    if all(count.shape[1] == 1 for count in counts):
+        return counts[0]
     return np.concatenate(
-        [np.broadcast_to(count, (len(count), slopes.shape[1])) for slopes, count in parts], axis=1
+        [
+            np.broadcast_to(count, (len(count), width))
+            for count, width in zip(counts, widths, strict=True)
+        ],
+        axis=1,
     )

@@ -100,7 +100,11 @@ def from_parts(
     ModelFileError
         If shapes disagree or a number is not finite where it must be.
     """
-    estimator = kind(**facts["options"])
+    options = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in facts["options"].items()
+    }
+    estimator = kind(**options)
     estimator.sites_ = [str(site) for site in facts["sites"]]
     estimator.scans_per_site_ = {str(k): int(v) for k, v in facts["scans_per_site"].items()}
     estimator.n_features_in_ = int(facts["n_features"])

@@ -7,12 +7,14 @@ those of sites by one less, and the grand mean weighs sites by all their scans.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoscan.combat.moments import Moments
+from isoscan.combat.smooth import Penalty, SmoothFit, penalised_slopes
 
 Array = NDArray[np.float64]
 
@@ -39,6 +41,8 @@ class Deviations:
         Root mean square of the feature about zero, to tell noise from variance.
     solvable : ndarray of bool, shape (n_features,)
         False where missing values leave covariates that cannot be told apart.
+    smooth : SmoothFit or None
+        How much curves bend, if there are any.
     """
 
     intercept: Array
@@ -49,10 +53,16 @@ class Deviations:
     count: Array
     size: Array
     solvable: NDArray[np.bool_]
+    smooth: SmoothFit | None = None
 
 
 def regress(
-    moments: Moments, scans_per_site: Array, *, reference: int | None, tolerance: float
+    moments: Moments,
+    scans_per_site: Array,
+    *,
+    reference: int | None,
+    tolerance: float,
+    penalties: Sequence[Penalty] = (),
 ) -> Deviations:
     """Fit all features of a block.
 
@@ -66,13 +76,15 @@ def regress(
         Number of the site that defines expected value and variance.
     tolerance : float
         A residual SD smaller than this share of a feature's size is rounding noise.
+    penalties : sequence of Penalty
+        Design columns that draw curves.
 
     Returns
     -------
     Deviations
         Expected values, and standardized shift and variance of each site.
     """
-    slopes, solvable = _slopes(moments)
+    slopes, solvable, smooth = _slopes(moments, penalties)
     level = _site_levels(moments, slopes)
     if reference is None:
         weights = np.where(moments.count > 0, scans_per_site[:, None], 0.0)
@@ -94,6 +106,7 @@ def regress(
         count=moments.count,
         size=size,
         solvable=solvable,
+        smooth=smooth,
     )
 
 
@@ -145,7 +158,23 @@ def _site_levels(moments: Moments, slopes: Array) -> Array:
     return np.asarray(moments.feature_mean - moments.covariate_mean[:, :, 0] @ slopes)
 
 
-def _slopes(moments: Moments) -> tuple[Array, NDArray[np.bool_]]:
+def _slopes(
+    moments: Moments, penalties: Sequence[Penalty]
+) -> tuple[Array, NDArray[np.bool_], SmoothFit | None]:
+    """Slopes of all design columns, where they have one solution, and how curves bend."""
+    if not penalties:
+        return *_least_squares(moments), None
+    fit = penalised_slopes(
+        moments.covariate_products.sum(axis=0),
+        moments.cross_products.sum(axis=0),
+        moments.feature_squares.sum(axis=0),
+        np.maximum(moments.count - 1, 0).sum(axis=0),
+        penalties,
+    )
+    return fit.slopes, fit.solvable, fit
+
+
+def _least_squares(moments: Moments) -> tuple[Array, NDArray[np.bool_]]:
     """Within-site least squares, and where it has one solution.
 
     Site intercepts drop out of centred moments. Covariates are scaled by their own spread,

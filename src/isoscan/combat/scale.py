@@ -13,7 +13,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -64,15 +64,19 @@ class ScaleModel(SiteModel):
         Logarithm of the SD where all scale covariates are 0.
     scale_slopes : ndarray of shape (n_scale_covariates, n_features)
         Effects of the scale covariates on the logarithm of the SD.
+    scale_slopes_se : ndarray of shape (n_scale_covariates, n_features)
+        Their standard errors; NaN where there is no estimate.
     """
 
     SHAPES: ClassVar[dict[str, tuple[str, ...]]] = {
         **SiteModel.SHAPES,
         "log_sd": ("features",),
         "scale_slopes": ("scale_columns", "features"),
+        "scale_slopes_se": ("scale_columns", "features"),
     }
     log_sd: Array
     scale_slopes: Array
+    scale_slopes_se: Array
 
     @property
     def expectation(self) -> Expectation:
@@ -184,6 +188,39 @@ def _grand_level(fit: LocationScale, scans: Scans, reference: int | None) -> Arr
     weights = np.where(fit.count > 0, scans.per_site[:, None], 0.0)
     total = np.maximum(weights.sum(axis=0), 1.0)
     return np.asarray((weights * np.nan_to_num(fit.site_levels)).sum(axis=0) / total)
+
+
+def in_units_of_reference(
+    found: Deviations, log_sd: Array, reference: int
+) -> tuple[Deviations, Array]:
+    """Make the spread of the reference site the unit, as ComBat does.
+
+    Without this the other sites would be brought to the spread of all sites together.
+
+    Parameters
+    ----------
+    found : Deviations
+        What `deviations` gives.
+    log_sd : ndarray of shape (n_features,)
+        Logarithm of the SD where all scale covariates are 0.
+    reference : int
+        Number of the reference site.
+
+    Returns
+    -------
+    found : Deviations
+        In the new unit.
+    log_sd : ndarray of shape (n_features,)
+        Of the reference site.
+    """
+    scans = np.maximum(found.count[reference], 2.0)
+    ratio = found.variance[reference] * (scans - 1.0) / scans
+    ratio = np.where((found.sd > 0) & (ratio > 0), ratio, 1.0)
+    unit = np.sqrt(ratio)
+    rescaled = replace(
+        found, sd=found.sd * unit, shift=found.shift / unit, variance=found.variance / ratio
+    )
+    return rescaled, log_sd + np.log(unit)
 
 
 def site_deviations(

@@ -279,15 +279,14 @@ def load(path: str | Path) -> Any:
     --------
     >>> model = load("model.isoscan")  # doctest: +SKIP
     """
-    from isoscan.combat.estimators import ComBat
+    import isoscan.combat as family
 
     facts, arrays = read_model(path)
-    readers = {"ComBat": ComBat}
     method = facts.get("method")
-    if method not in readers:
+    if method not in set(family.__all__) - {"load"}:
         raise ModelFileError(f"{Path(path).name}: unknown method '{method}'. Update isoscan.")
     try:
-        return readers[method]._from_parts(facts, arrays)
+        return getattr(family, method)._from_parts(facts, arrays)
     except ModelFileError:
         raise
     except Exception as error:

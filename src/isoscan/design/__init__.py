@@ -7,5 +7,6 @@ every number. It can be written to JSON and read back; nothing in it is executed
 
 from isoscan.design.confounding import Confounding, find_confounding, require_identifiable
 from isoscan.design.matrix import Design
+from isoscan.design.smooth import SmoothDesign
 
-__all__ = ["Confounding", "Design", "find_confounding", "require_identifiable"]
+__all__ = ["Confounding", "Design", "SmoothDesign", "find_confounding", "require_identifiable"]

@@ -86,7 +86,7 @@ class Design:
             return cls()
         parsed = parse_formula(formula)
         names = variables(parsed)
-        table = _require_covariates(table, names)
+        table = require_covariates(table, names)
         categories = variables_in_categories(parsed)
         covariates = {
             name: learn_covariate(table[name], is_category=name in categories) for name in names
@@ -143,7 +143,7 @@ class Design:
         """
         if self.formula is None:
             return np.empty((len(table) if table is not None else n_scans or 0, 0))
-        table = _require_covariates(table, list(self.covariates))
+        table = require_covariates(table, list(self.covariates))
         encoded = _encode(self.covariates, table)
         if check_range:
             self._warn_of_extrapolation(encoded)
@@ -198,7 +198,7 @@ class Design:
         DataFrame of bool
             One row per scan, one column per numeric covariate.
         """
-        encoded = _encode(self.covariates, _require_covariates(table, list(self.covariates)))
+        encoded = _encode(self.covariates, require_covariates(table, list(self.covariates)))
         return pd.DataFrame(
             {
                 name: covariate.outside_range(encoded[name])
@@ -270,7 +270,26 @@ class Design:
         )
 
 
-def _require_covariates(table: pd.DataFrame | None, names: list[str]) -> pd.DataFrame:
+def require_covariates(table: pd.DataFrame | None, names: list[str]) -> pd.DataFrame:
+    """Refuse a table that lacks a covariate.
+
+    Parameters
+    ----------
+    table : DataFrame or None
+        Covariates.
+    names : list of str
+        Those that are needed.
+
+    Returns
+    -------
+    DataFrame
+        The table.
+
+    Raises
+    ------
+    MissingCovariateError
+        Naming what is absent.
+    """
     present: list[str] = [] if table is None else [str(name) for name in table.columns]
     absent = [name for name in names if name not in present]
     if absent or table is None:
