@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from isoscan.combat import ComBat as ComBat
     from isoscan.combat import ComBatLS as ComBatLS
     from isoscan.combat import CovBat as CovBat
+    from isoscan.combat import EverySiteKFold as EverySiteKFold
+    from isoscan.combat import LongitudinalComBat as LongitudinalComBat
     from isoscan.combat import load as load
 
 try:
@@ -26,6 +28,8 @@ _HOMES = {
     "ComBat": "isoscan.combat",
     "ComBatLS": "isoscan.combat",
     "CovBat": "isoscan.combat",
+    "EverySiteKFold": "isoscan.combat",
+    "LongitudinalComBat": "isoscan.combat",
     "describe": "isoscan.description",
     "evaluate": "isoscan.evaluation",
     "harmonize": "isoscan.harmonizing",

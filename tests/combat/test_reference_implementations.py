@@ -76,7 +76,7 @@ class Golden:
     def _formula(self) -> str | None:
         given = self.manifest["extra"].get("formula")
         if given:
-            return str(given).split("~")[1].replace("I(age^2)", "I(age**2)")
+            return str(given).split("~")[-1].replace("I(age^2)", "I(age**2)")
         names = [item["name"] for item in self.manifest["covariates"]]
         return " + ".join(names) or None
 

@@ -3,6 +3,8 @@
 from isoscan.combat.combatls import ComBatLS
 from isoscan.combat.covbat import CovBat
 from isoscan.combat.estimators import ComBat
+from isoscan.combat.longitudinal import LongitudinalComBat
+from isoscan.combat.splitting import EverySiteKFold
 from isoscan.combat.store import load
 
-__all__ = ["ComBat", "ComBatLS", "CovBat", "load"]
+__all__ = ["ComBat", "ComBatLS", "CovBat", "LongitudinalComBat", "load"]

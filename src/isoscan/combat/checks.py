@@ -41,6 +41,7 @@ FEW_SCANS = 10
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "prior": ("parametric", "nonparametric", None),
     "smooth_outside": ("clamp", "error"),
+    "variance": ("reml", "msr"),
     "unknown_sites": ("error", "estimate", "skip"),
     "small_sites": ("error", "mean-only", "drop"),
     "single_site": ("error", "pass"),
@@ -51,7 +52,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
 def require_options(estimator: SiteHarmonizer) -> None:
     """Refuse options that do not exist."""
     for name, choices in _CHOICES.items():
-        value = getattr(estimator, name)
+        value = getattr(estimator, name, choices[0])
         if value not in choices:
             raise DataError(f"{name} must be one of {choices}, got {value!r}.")
     if estimator.robust and estimator.prior == "nonparametric":

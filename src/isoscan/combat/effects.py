@@ -18,6 +18,7 @@ from isoscan.combat.priors import (
     posterior_errors,
     shrink,
     shrink_shift_only,
+    shrink_simultaneously,
 )
 
 Array = NDArray[np.float64]
@@ -34,10 +35,13 @@ class Shrinkage:
         "nonparametric" with the other features as prior, None to use raw estimates.
     to_fixed_point : bool
         Iterate to the fixed point instead of the reference's stop; parametric only.
+    sweeps : int, optional
+        So many simultaneous sweeps instead of iterating to a stop, as longCombat does.
     """
 
     prior: str | None = "parametric"
     to_fixed_point: bool = False
+    sweeps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,11 @@ def shrink_sites(
         used[site] = prior
         if scale_fixed[site]:
             result_shift[site, columns] = shrink_shift_only(raw_shift, prior)
+            return
+        if how.sweeps is not None and not how.to_fixed_point:
+            result_shift[site, columns], result_variance[site, columns] = shrink_simultaneously(
+                raw_shift, raw_variance, site_count, prior, n_sweeps=how.sweeps
+            )
             return
         result_shift[site, columns], result_variance[site, columns] = shrink(
             raw_shift,

@@ -227,6 +227,52 @@ def _changed(new: Array, old: Array, tolerance: float, signed: bool) -> bool:
     return bool((change > tolerance * np.maximum(np.abs(old), 1e-300)).any())
 
 
+def shrink_simultaneously(
+    shift: Array, variance: Array, count: Array, prior: Prior, *, n_sweeps: int
+) -> tuple[Array, Array]:
+    """Posterior shifts and variances of one site, by a fixed number of sweeps.
+
+    In every sweep both are computed from those of the sweep before, as in longCombat. The
+    fixed point is that of `shrink`.
+
+    Parameters
+    ----------
+    shift : ndarray of shape (n_features,)
+        Raw mean standardized residuals; NaN without scans.
+    variance : ndarray of shape (n_features,)
+        Raw variances; NaN below two scans.
+    count : ndarray of shape (1,) or (n_features,)
+        Scans behind each estimate.
+    prior : Prior
+        Distribution to shrink to.
+    n_sweeps : int
+        Number of sweeps.
+
+    Returns
+    -------
+    shift, variance : ndarray of shape (n_features,)
+        Posterior estimates.
+    """
+    measured = np.where(count > 0, shift, 0.0)
+    start = np.where(np.isnan(variance), prior.variance_mean, variance)
+    squares = np.where(count > 1, (count - 1.0) * start, 0.0)
+    precision, degrees = count * prior.shift_variance, count / 2 + prior.shape - 1.0
+
+    def shift_given(variance: Array) -> Array:
+        return (precision * measured + variance * prior.shift_mean) / (precision + variance)
+
+    def variance_given(shift: Array) -> Array:
+        if not np.isfinite(prior.shape):
+            return np.full_like(shift, prior.rate)
+        return (0.5 * (squares + count * (measured - shift) ** 2) + prior.rate) / degrees
+
+    new_shift = shift_given(start)
+    new_variance = variance_given(new_shift)
+    for _ in range(n_sweeps):
+        new_shift, new_variance = shift_given(new_variance), variance_given(new_shift)
+    return new_shift, new_variance
+
+
 def shrink_shift_only(shift: Array, prior: Prior) -> Array:
     """Posterior shifts where variances are taken to be equal, as the references define it.
 
