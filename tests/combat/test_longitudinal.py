@@ -41,6 +41,7 @@ def test_same_numbers_as_longcombat_and_combatfamily(name, convergence):
     assert golden.distance(mine) <= golden.tolerance()
 
 
+@pytest.mark.filterwarnings("ignore::isoscan.errors.ConvergenceWarning")
 @pytest.mark.parametrize("variance", ["REML", "MSR"])
 def test_same_estimates_as_longcombat_on_simulated_data(variance):
     folder = shared_folder("golden/pooling")
