@@ -18,9 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 from isoscan.combat.checks import noise_tolerance
 from isoscan.combat.mixed_blocks import Model, PatternFit, fit_patterns, spread
 from isoscan.combat.mixed_design import Groups, group_codes, missing_patterns, orthogonalize
-from isoscan.combat.mixed_groups import GroupEffects, predict_groups
+from isoscan.combat.mixed_groups import GroupEffects, predict_groups, slope_values
 from isoscan.combat.mixed_inference import Covariance, as_contrasts, satterthwaite
 from isoscan.combat.mixed_intercept import InterceptModel
+from isoscan.combat.mixed_slope import SlopeModel
 from isoscan.errors import DataError, MissingValuesError, NotNumericError
 
 Array = NDArray[np.float64]
@@ -152,6 +153,8 @@ def fit_mixed(
     design: ArrayLike,
     groups: Sequence[Any] | NDArray[Any],
     *,
+    slope: ArrayLike | None = None,
+    correlated: bool = True,
     method: Literal["reml", "ml"] = "reml",
     n_jobs: int | None = None,
 ) -> MixedFit:
@@ -166,6 +169,11 @@ def fit_mixed(
         All columns of the fixed part: sites, intercept, covariates. Nothing is added.
     groups : array_like of shape (n_scans,)
         Label of the group of each scan: its subject, or its site.
+    slope : array_like of shape (n_scans,), optional
+        A covariate along which every group has a slope of its own, beside its intercept.
+        The design must contain it, if groups share a slope.
+    correlated : bool
+        Whether random intercept and slope may be correlated.
     method : {"reml", "ml"}
         Restricted or full maximum likelihood.
     n_jobs : int, optional
@@ -202,10 +210,16 @@ def fit_mixed(
             f"measures have {len(table)} rows and the design has {len(columns)}; both are scans."
         )
     _, codes = group_codes(groups, len(table))
+    along = slope_values(slope, len(table), wanted=slope is not None)
+    restricted = method == "reml"
 
     def prepare(scans: NDArray[np.intp]) -> Model:
-        basis, of_groups = orthogonalize(columns[scans]), Groups.of(codes[scans])
-        return InterceptModel.of(basis, of_groups, restricted=method == "reml")
+        basis, members = orthogonalize(columns[scans]), Groups.of(codes[scans])
+        if along is None:
+            return InterceptModel.of(basis, members, restricted=restricted)
+        return SlopeModel.of(
+            basis, members, along[scans], correlated=correlated, restricted=restricted
+        )
 
     fits = fit_patterns(
         table, missing_patterns(table), prepare, noise_tolerance(table.dtype), n_jobs

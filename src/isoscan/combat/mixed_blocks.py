@@ -18,32 +18,32 @@ Array = NDArray[np.float64]
 FEATURES_AT_A_TIME = 2048
 
 
-class BlockFit(Protocol):
-    """What a model found for a block of features; see `InterceptFit`."""
+@dataclass(frozen=True)
+class BlockFit:
+    """What was found for a block of features.
 
-    @property
-    def coefficients(self) -> Array:
-        """Of the design."""
+    Attributes
+    ----------
+    coefficients : ndarray of shape (n_columns, n_features)
+        Of the design.
+    variance : ndarray of shape (n_features,)
+        Residual variance; 0 where the design explains a feature.
+    between : ndarray of shape (n_features,) or (n_features, 2, 2)
+        Variance between groups.
+    minus_two_log_likelihood : ndarray of shape (n_features,)
+        Minus infinity where the design explains a feature.
+    singular : ndarray of bool, shape (n_features,)
+        Whether the optimum lies on the boundary.
+    uncertainty : ndarray of shape (n_features, n_parameters, n_parameters)
+        Covariance of the residual variance and of the relative variances.
+    """
 
-    @property
-    def variance(self) -> Array:
-        """Residual variance."""
-
-    @property
-    def between(self) -> Array:
-        """Variance, or covariance, between groups."""
-
-    @property
-    def minus_two_log_likelihood(self) -> Array:
-        """Twice the negative log-likelihood."""
-
-    @property
-    def singular(self) -> NDArray[np.bool_]:
-        """Whether the fit lies on the boundary."""
-
-    @property
-    def uncertainty(self) -> Array:
-        """Covariance of the variance parameters."""
+    coefficients: Array
+    variance: Array
+    between: Array
+    minus_two_log_likelihood: Array
+    singular: NDArray[np.bool_]
+    uncertainty: Array
 
 
 class Model(Protocol):

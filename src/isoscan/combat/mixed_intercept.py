@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from isoscan.combat.mixed_blocks import BlockFit
 from isoscan.combat.mixed_design import Basis, Groups
 from isoscan.combat.mixed_inference import InterceptCovariance
 from isoscan.combat.mixed_profile import LARGEST, Profile, best_ratio
@@ -172,34 +173,6 @@ def _size_classes(sums: Array, sizes: Array) -> tuple[tuple[SizeClass, ...], NDA
 
 
 @dataclass(frozen=True)
-class InterceptFit:
-    """What was found for a block of features.
-
-    Attributes
-    ----------
-    coefficients : ndarray of shape (n_columns, n_features)
-        Of the design.
-    variance : ndarray of shape (n_features,)
-        Residual variance; 0 where the design explains a feature.
-    between : ndarray of shape (n_features,)
-        Variance between groups.
-    minus_two_log_likelihood : ndarray of shape (n_features,)
-        Minus infinity where the design explains a feature.
-    singular : ndarray of bool, shape (n_features,)
-        Whether the variance between or within groups is 0.
-    uncertainty : ndarray of shape (n_features, 2, 2)
-        Covariance of the residual variance and of the ratio of variances.
-    """
-
-    coefficients: Array
-    variance: Array
-    between: Array
-    minus_two_log_likelihood: Array
-    singular: NDArray[np.bool_]
-    uncertainty: Array
-
-
-@dataclass(frozen=True)
 class InterceptModel:
     """A random intercept for one set of scans.
 
@@ -292,7 +265,7 @@ class InterceptModel:
         """
         return np.asarray(self.groups.membership @ residuals)
 
-    def fit(self, sums: Array, weights: Array, squares: Array) -> InterceptFit:
+    def fit(self, sums: Array, weights: Array, squares: Array) -> BlockFit:
         """Fit a block of features.
 
         Parameters
@@ -306,7 +279,7 @@ class InterceptModel:
 
         Returns
         -------
-        InterceptFit
+        BlockFit
             The optimum of each feature.
         """
         amplitudes, energies = self.spectrum.amplitudes(sums)
@@ -321,7 +294,7 @@ class InterceptModel:
         scales = self.spectrum.scales[:, None]
         pulled = amplitudes * (ratio * np.sqrt(scales) / (1.0 + ratio * scales))
         weights = weights - self.spectrum.explained @ pulled
-        return InterceptFit(
+        return BlockFit(
             coefficients=self.basis.to_coefficients @ weights,
             variance=variance,
             between=ratio * variance,
