@@ -7,4 +7,4 @@ from isoscan.combat.longitudinal import LongitudinalComBat
 from isoscan.combat.splitting import EverySiteKFold
 from isoscan.combat.store import load
 
-__all__ = ["ComBat", "ComBatLS", "CovBat", "LongitudinalComBat", "load"]
+__all__ = ["ComBat", "ComBatLS", "CovBat", "EverySiteKFold", "LongitudinalComBat", "load"]
