@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,23 +41,22 @@ def command(
     import isoscan as iso
     from isoscan.cli.cohort import read_cohort
     from isoscan.errors import count
-    from isoscan.harmonizing import require_free
+    from isoscan.harmonizing import covariates_of, require_free
     from isoscan.report import describe_columns
     from isoscan.tables import write_table
 
     require_free(output, FILES, overwrite=overwrite)
     fitted = iso.load(model)
-    fitted.unknown_sites = new_site
-    features = list(fitted.get_feature_names_out())
-    rest["features"] = tuple(rest["features"]) or tuple(features)
-    cohort = read_cohort(measures, formulas=(fitted.preserve, fitted.remove), **rest)
+    _answer_new_sites(fitted, new_site)
+    rest["features"] = tuple(rest["features"]) or tuple(fitted.get_feature_names_out())
+    cohort = read_cohort(measures, needed=covariates_of(fitted), **rest)
     people = cohort.people
-    after = fitted.transform(cohort.measures, sites=people[cohort.site], covariates=people)
+    after = fitted.transform(cohort.measures, sites=cohort.sites, covariates=people)
     table = cohort.table[cohort.columns].copy()
     table[cohort.features] = after
     sidecar = describe_columns(table.columns, cohort.features, fitted, cohort.sidecar)
     write_table(table, output / FILES[0], sidecar=sidecar, overwrite=overwrite)
-    flags = _flags(fitted, people, cohort.site)
+    flags = _flags(fitted, people, cohort.labels)
     write_table(flags, output / FILES[2], overwrite=overwrite)
     flagged = int(flags["flagged"].sum())
     click.echo(
@@ -65,13 +65,33 @@ def command(
     )
 
 
-def _flags(model: Any, people: Any, site: str) -> Any:
+def _answer_new_sites(fitted: Any, answer: str) -> None:
+    if answer == "estimate" and not hasattr(fitted, "adapt"):
+        raise click.UsageError(
+            f"--new-site estimate: {type(fitted).__name__} cannot estimate new sites. Leave them "
+            f"as they are (--new-site skip), or fit again with their scans."
+        )
+    fitted.unknown_sites = answer
+
+
+def _flags(model: Any, people: Any, sites: Any) -> Any:
     """One row per scan: is its site known, is every covariate within the training range?"""
     import pandas as pd
 
-    flags = pd.DataFrame({"site": people[site], "site_known": people[site].isin(model.sites_)})
-    for design in (model.preserve_design_, model.remove_design_):
-        outside = design.outside_range(people)
-        flags = flags.join(outside.add_suffix("_outside_range"))
-    is_outside = flags.filter(like="_outside_range").any(axis=1)
+    flags = pd.DataFrame({"site": sites, "site_known": sites.isin(model.sites_)})
+    outside: dict[str, Any] = {}
+    for name in model.DESIGNS:
+        for covariate, beyond in _outside(getattr(model, f"{name}_design_"), people):
+            column = f"{covariate}_outside_range"
+            outside[column] = outside.get(column, False) | beyond
+    flags = flags.assign(**outside)
+    is_outside = flags[list(outside)].any(axis=1)
     return flags.assign(flagged=~flags["site_known"] | is_outside)
+
+
+def _outside(design: Any, people: Any) -> Iterator[tuple[str, Any]]:
+    """Covariates of one design, and which scans lie beyond their range or bounds."""
+    if hasattr(design, "outside_range"):
+        yield from design.outside_range(people).items()
+    for spline in getattr(design, "splines", ()):
+        yield spline.name, spline.outside(people[spline.name])

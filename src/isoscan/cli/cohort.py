@@ -11,9 +11,8 @@ from typing import Any
 import click
 import pandas as pd
 
-from isoscan.design.formula import parse_formula, variables
 from isoscan.errors import MissingColumnError, count, name_counts, name_some
-from isoscan.harmonizing import choose_features
+from isoscan.harmonizing import choose_features, one_label, sites_of
 from isoscan.labels import as_labels, normalize_labels
 from isoscan.tables import (
     align_rows,
@@ -37,8 +36,8 @@ class Cohort:
         Columns that are measures.
     columns : list of str
         Columns that came with the measures, in their order.
-    site : str
-        Column with the site.
+    batches : list of str
+        Columns with the site, or with several batch variables.
     sidecar : dict
         What was known about the columns.
     """
@@ -46,7 +45,7 @@ class Cohort:
     table: pd.DataFrame
     features: list[str]
     columns: list[str]
-    site: str
+    batches: list[str]
     sidecar: dict[str, Any]
 
     @property
@@ -59,12 +58,22 @@ class Cohort:
         """All other columns."""
         return self.table.drop(columns=self.features)
 
+    @property
+    def sites(self) -> Any:
+        """Sites as estimators take them: a series, or a frame of several batch variables."""
+        return sites_of(self.table, self.batches)
+
+    @property
+    def labels(self) -> pd.Series[Any]:
+        """One label per scan, to be looked at."""
+        return one_label(self.table, self.batches)
+
 
 def read_cohort(
     paths: Sequence[Path],
     *,
     participants: Path | None,
-    site: str,
+    sites: Sequence[str],
     features: Sequence[str],
     with_totals: bool,
     unmatched: str,
@@ -73,34 +82,47 @@ def read_cohort(
     merged: Sequence[str],
     decimal: str,
     session: str | None = None,
-    formulas: Iterable[str | None] = (),
+    needed: Iterable[str] = (),
+    used: Iterable[str] = (),
 ) -> Cohort:
-    """Read measures and people, matched by id; say what was left out."""
-    given = [text for text in formulas if text]
+    """Read measures and people, matched by id; say what was left out.
+
+    Scans lacking a column that is `needed` may be left out; neither those columns nor others
+    that are `used` are measures.
+    """
+    batches = list(dict.fromkeys(sites))
     measures = read_measures(
         paths[0] if len(paths) == 1 else list(paths),
         decimal=decimal,
-        labels=(site,),
+        labels=tuple(batches),
         unmatched="drop" if unmatched == "drop" else "error",
         session=session,
     )
     table = measures
     if participants is not None:
-        people = read_participants(participants, decimal=decimal, labels=(site,), session=session)
-        table = _join_people(measures, people, drop=unmatched == "drop")
-    if site not in table.columns:
-        columns = table.columns.difference(measures.columns) if participants else table.columns
-        raise MissingColumnError(
-            f"no column '{site}' in {(participants or paths[0]).name}: "
-            f"{name_some(columns, 8)}. Name it with --site.",
-            column=site,
+        people = read_participants(
+            participants, decimal=decimal, labels=tuple(batches), session=session
         )
-    table = table.assign(**{site: _sites(table[site], merged, normalize=normalize_labels)})
+        table = _join_people(measures, people, drop=unmatched == "drop")
+    _require_sites(table, batches, (participants or paths[0]).name, list(measures.columns))
+    table = table.assign(**_renamed(table, batches, merged, normalize=normalize_labels))
     if drop_incomplete:
-        table = _drop_incomplete(table, given)
-    chosen = _choose(table, features, site, given, with_totals=with_totals)
+        table = _drop_incomplete(table, needed)
+    chosen = _choose(table, features, {*batches, *needed, *used}, with_totals=with_totals)
     table = table.assign(**_numbers(table, chosen))
-    return Cohort(table, chosen, list(measures.columns), site, _sidecars(paths))
+    return Cohort(table, chosen, list(measures.columns), batches, _sidecars(paths))
+
+
+def _require_sites(
+    table: pd.DataFrame, batches: Sequence[str], file: str, measures: Sequence[str]
+) -> None:
+    known = [name for name in table.columns if name not in measures] or list(table.columns)
+    for name in batches:
+        if name not in table.columns:
+            raise MissingColumnError(
+                f"no column '{name}' in {file}: {name_some(known, 8)}. Name it with --site.",
+                column=name,
+            )
 
 
 def _join_people(measures: pd.DataFrame, people: pd.DataFrame, *, drop: bool) -> pd.DataFrame:
@@ -128,22 +150,26 @@ def _join_people(measures: pd.DataFrame, people: pd.DataFrame, *, drop: bool) ->
     return measures.join(people[[name for name in people.columns if name not in measures.columns]])
 
 
-def _sites(sites: pd.Series[Any], merged: Sequence[str], *, normalize: bool) -> pd.Series[Any]:
-    labels = as_labels(sites)
-    if normalize:
-        labels = normalize_labels(labels)
-    renamed = pd.Series(labels, index=sites.index, dtype=object)
+def _renamed(
+    table: pd.DataFrame, batches: Sequence[str], merged: Sequence[str], *, normalize: bool
+) -> dict[str, pd.Series[Any]]:
+    """Sites as text, with the names the user wants."""
+    renamed: dict[str, pd.Series[Any]] = {}
+    for name in batches:
+        labels = as_labels(table[name], name)
+        labels = normalize_labels(labels) if normalize else labels
+        renamed[name] = pd.Series(labels, index=table.index, dtype=object)
     for rule in merged:
         old, equals, new = rule.partition("=")
-        if not equals or old not in set(renamed):
+        holding = [name for name in batches if old in set(renamed[name])]
+        if not equals or not holding:
             raise click.UsageError(f"--merge-site {rule}: give OLD=NEW, where OLD is a site.")
-        renamed = renamed.replace({old: new})
+        renamed |= {name: renamed[name].replace({old: new}) for name in holding}
     return renamed
 
 
-def _drop_incomplete(table: pd.DataFrame, formulas: Sequence[str]) -> pd.DataFrame:
-    names = {name for text in formulas for name in variables(parse_formula(text))}
-    incomplete = table[sorted(names & set(table.columns))].isna().any(axis=1)
+def _drop_incomplete(table: pd.DataFrame, needed: Iterable[str]) -> pd.DataFrame:
+    incomplete = table[sorted({*needed} & {*table.columns})].isna().any(axis=1)
     if incomplete.any():
         click.echo(
             f"Left out: {count(int(incomplete.sum()), 'scan')} with missing covariates: "
@@ -156,22 +182,23 @@ def _drop_incomplete(table: pd.DataFrame, formulas: Sequence[str]) -> pd.DataFra
 def _choose(
     table: pd.DataFrame,
     patterns: Sequence[str],
-    site: str,
-    formulas: Sequence[str],
+    used: set[str],
     *,
     with_totals: bool,
 ) -> list[str]:
     if patterns:
         chosen = [
-            name for name in table.columns if any(fnmatchcase(name, text) for text in patterns)
+            name
+            for name in table.columns
+            if name not in used and any(fnmatchcase(name, text) for text in patterns)
         ]
         if not chosen:
             raise MissingColumnError(
                 f"no column matches {name_some(patterns)}. Columns: {name_some(table.columns, 8)}."
             )
         return chosen
-    chosen = choose_features(table, None, site, *formulas)
-    totals = [name for name in summary_columns(list(table.columns)) if name not in chosen]
+    chosen = choose_features(table, None, used)
+    totals = [name for name in summary_columns(list(table.columns)) if name not in {*chosen, *used}]
     if totals and with_totals:
         return [name for name in table.columns if name in {*chosen, *totals}]
     if totals:
@@ -198,16 +225,16 @@ def _sidecars(paths: Sequence[Path]) -> dict[str, Any]:
 
 def without_sites(cohort: Cohort, names: Sequence[str]) -> Cohort:
     """Leave out sites by name; say so."""
-    sites = cohort.table[cohort.site]
-    absent = sorted(set(names) - set(sites))
+    batches = cohort.table[cohort.batches]
+    absent = sorted(set(names) - {site for name in batches for site in batches[name]})
     if absent:
         raise click.UsageError(f"--drop-site {absent[0]}: there is no such site.")
-    left_out = sites.isin(names)
+    left_out = batches.isin(names).any(axis=1)
     if not left_out.any():
         return cohort
     click.echo(
         f"Left out: {count(int(left_out.sum()), 'scan')} of "
-        f"{name_counts(sites[left_out].value_counts(sort=False).to_dict())}.",
+        f"{name_counts(cohort.labels[left_out].value_counts(sort=False).to_dict())}.",
         err=True,
     )
     return replace(cohort, table=cohort.table[~left_out])

@@ -30,16 +30,14 @@ def command(
     """
     from isoscan.cli.cohort import read_cohort
     from isoscan.description import as_text, describe
-    from isoscan.harmonizing import require_free
+    from isoscan.harmonizing import named_in, require_free
     from isoscan.report import leave_out_individuals
 
     if output is not None:
         require_free(output, ("describe.json", "report.html"), overwrite=overwrite)
-    cohort = read_cohort(measures, formulas=(preserve,), **rest | {"with_totals": True})
+    cohort = read_cohort(measures, needed=named_in(preserve), **rest | {"with_totals": True})
     people = cohort.people
-    facts = describe(
-        cohort.measures, sites=people[cohort.site], covariates=people, preserve=preserve
-    )
+    facts = describe(cohort.measures, sites=cohort.labels, covariates=people, preserve=preserve)
     if not individuals:
         facts = leave_out_individuals(facts, people.index)
     click.echo(as_text(facts))
@@ -56,7 +54,7 @@ def _write(
     write_json(folder / "describe.json", facts, overwrite=overwrite)
     page = collect_facts(
         cohort.measures,
-        sites=cohort.people[cohort.site],
+        sites=cohort.labels,
         covariates=cohort.people,
         describe_facts=facts,
         title="Description of the data",

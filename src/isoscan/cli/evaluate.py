@@ -32,19 +32,19 @@ def command(
     """
     from isoscan.cli.cohort import read_cohort
     from isoscan.evaluation import as_text, evaluate
-    from isoscan.harmonizing import require_free
+    from isoscan.harmonizing import named_in, require_free
     from isoscan.tables import align_rows, read_measures, require_numbers
 
     if output is not None:
         require_free(output, ("evaluate.json", "report.html"), overwrite=overwrite)
-    cohort = read_cohort((before,), formulas=(preserve,), **rest)
+    cohort = read_cohort((before,), needed=named_in(preserve), **rest)
     people = cohort.people
     later = require_numbers(
         read_measures(after, decimal=rest["decimal"]), cohort.features, after.name
     )
     later = align_rows(later, cohort.table.index, what="harmonized measures")
     facts = evaluate(
-        cohort.measures, later, sites=people[cohort.site], covariates=people, preserve=preserve
+        cohort.measures, later, sites=cohort.labels, covariates=people, preserve=preserve
     )
     click.echo(as_text(facts))
     if output is not None:
@@ -67,7 +67,7 @@ def _write(
     page = collect_facts(
         cohort.measures,
         later,
-        sites=cohort.people[cohort.site],
+        sites=cohort.labels,
         covariates=cohort.people,
         evaluate_facts=facts,
         title="Evaluation of a harmonization",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,100 +10,70 @@ from typing import Any
 import click
 
 from isoscan.cli import options
+from isoscan.cli.method_options import gather, method_options, require_known
 from isoscan.cli.progress import steps
+from isoscan.cli.sections import SectionedCommand, under
+
+_data, _results = under("Data"), under("Results")
 
 
 @click.command(
     "harmonize",
+    cls=SectionedCommand,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: isoscan harmonize aseg.tsv lh.tsv rh.tsv --participants participants.tsv "
-    "--preserve 'age + C(sex)' -o harmonized",
+    "--preserve 'C(sex)' --smooth age -o harmonized",
 )
 @click.argument("measures", nargs=-1, required=True, type=options.EXISTING)
-@options.output()
 @options.cohort
-@options.preserve
-@options.individuals
-@click.option("--remove", metavar="FORMULA", help="What is taken out with the site effect.")
-@click.option("--method", type=click.Choice(["combat"]), default="combat", show_default=True)
-@click.option(
-    "--prior",
-    type=click.Choice(["parametric", "none"]),
-    default="parametric",
-    show_default=True,
-    help="Empirical Bayes, or each site's raw estimates.",
-)
-@click.option("--mean-only", is_flag=True, help="Correct shifts only.")
-@click.option("--reference", metavar="SITE", help="Site whose scans come back unchanged.")
-@click.option(
-    "--small-sites",
-    type=click.Choice(["error", "mean-only", "drop"]),
-    default="error",
-    show_default=True,
-    help="Sites of one scan: refuse, correct the shift only, or leave them out.",
-)
-@click.option("--drop-site", "dropped", multiple=True, metavar="SITE", help="Leave a site out.")
-@click.option("--allow-single", is_flag=True, help="Return a single site unchanged.")
-@click.option(
+@_data("--drop-site", "dropped", multiple=True, metavar="SITE", help="Leave a site out.")
+@_data(
     "--missing",
     type=click.Choice(["keep", "error"]),
     default="keep",
     show_default=True,
     help="Missing measures stay missing, or are refused.",
 )
-@click.option(
-    "--convergence",
-    type=click.Choice(["reference", "full"]),
-    default="reference",
-    show_default=True,
-    help="Stop where neuroCombat stops, or at the fixed point.",
-)
-@click.option("--jobs", type=int, help="Number of threads; all processors by default.")
-@click.option("--title", default="Harmonization report", help="Heading of the report.")
+@method_options
+@options.output()
+@_results("--title", default="Harmonization report", help="Heading of the report.")
+@options.individuals
+@click.pass_context
 def command(
+    ctx: click.Context,
+    /,
     measures: tuple[Path, ...],
     output: Path,
     overwrite: bool,
-    preserve: str | None,
-    remove: str | None,
-    method: str,
-    small_sites: str,
-    dropped: tuple[str, ...],
-    missing: str,
     title: str,
     individuals: bool,
+    preserve: str | None,
+    method: str,
     **rest: Any,
 ) -> None:
     """Harmonize MEASURES: one or more tables, or a FreeSurfer or MRIQC folder.
 
     Writes harmonized.tsv with its sidecar, model.isoscan, report.html and facts.json.
     """
-    from isoscan.cli.cohort import read_cohort, without_sites
-    from isoscan.harmonizing import FILES, harmonize, require_complete, require_free
+    from isoscan.harmonizing import FILES, harmonize, require_free
 
     require_free(output, FILES, overwrite=overwrite)
-    own = {name: rest.pop(name) for name in ("prior", "mean_only", "reference", "convergence")}
-    single, jobs = rest.pop("allow_single"), rest.pop("jobs")
+    own = gather(rest)
+    if preserve is not None:
+        own["preserve"] = preserve
+    require_known(ctx, method, list(own))
     with steps(["read", "harmonize", "write"]) as step:
         step()
-        cohort = read_cohort(measures, formulas=(preserve, remove), **rest)
-        cohort = without_sites(cohort, dropped)
-        if missing == "error":
-            require_complete(cohort.table, cohort.features)
+        cohort = _read(measures, method, own, **rest)
         step()
         done = harmonize(
             cohort.table,
             features=cohort.features,
-            site=cohort.site,
-            preserve=preserve,
-            remove=remove,
+            site=cohort.batches,
             method=method,
             title=title,
             individuals=individuals,
-            **own | {"prior": None if own["prior"] == "none" else own["prior"]},
-            small_sites=small_sites,
-            single_site="pass" if single else "error",
-            n_jobs=jobs,
+            **own | _who_was_scanned(method, own, cohort.table),
         )
         step()
         folder = replace(done, table=done.table[cohort.columns]).to_folder(
@@ -111,7 +82,38 @@ def command(
     tell(done.facts, folder)
 
 
-def tell(facts: dict[str, Any], folder: Path) -> None:
+def _read(
+    measures: tuple[Path, ...],
+    method: str,
+    own: Mapping[str, Any],
+    *,
+    dropped: tuple[str, ...],
+    missing: str,
+    **rest: Any,
+) -> Any:
+    """Read what the method needs, without the sites that are to be left out."""
+    from isoscan.cli.cohort import read_cohort, without_sites
+    from isoscan.harmonizing import columns_of, covariates_of, make_model, require_complete
+
+    model = make_model(method, own)
+    cohort = read_cohort(
+        measures, needed=covariates_of(model), used=columns_of(model), **rest
+    )  # fmt: skip
+    cohort = without_sites(cohort, dropped)
+    if missing == "error":
+        require_complete(cohort.table, cohort.features)
+    return cohort
+
+
+def _who_was_scanned(method: str, own: Mapping[str, Any], table: Any) -> dict[str, str]:
+    """Subjects are participants, unless a column says otherwise."""
+    named = "subject" in own or "subject" in table.columns
+    if method != "longitudinal" or named or "participant_id" not in table.columns:
+        return {}
+    return {"subject": "participant_id"}
+
+
+def tell(facts: Mapping[str, Any], folder: Path) -> None:
     """Print what was found and where it is."""
     from isoscan.cli.findings import as_lines
 

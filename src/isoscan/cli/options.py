@@ -8,8 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
+from isoscan.cli.sections import under
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+_data, _results = under("Data"), under("Results")
 EXISTING = click.Path(exists=True, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -28,22 +31,28 @@ def combine(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
 def output(*, required: bool = True) -> Callable[[Command], Command]:
     """Where results go."""
     return combine(
-        click.option(
-            "-o", "--output", type=FOLDER, required=required, help="Folder for the results."
-        ),
-        click.option("--overwrite", is_flag=True, help="Replace results that exist."),
+        _results("-o", "--output", type=FOLDER, required=required, help="Folder for the results."),
+        _results("--overwrite", is_flag=True, help="Replace results that exist."),
     )
 
 
 cohort = combine(
-    click.option(
+    _data(
         "--participants",
         type=EXISTING,
         help="Table of people with site and covariates (participants.tsv); matched by id. "
         "Without it, site and covariates are columns of the measures.",
     ),
-    click.option("--site", default="site", show_default=True, help="Column with the site."),
-    click.option(
+    _data(
+        "--site",
+        "sites",
+        multiple=True,
+        default=("site",),
+        show_default="site",
+        metavar="COLUMN",
+        help="Column with the site; may be repeated for several batch variables.",
+    ),
+    _data(
         "--feature",
         "features",
         multiple=True,
@@ -51,43 +60,41 @@ cohort = combine(
         help="Columns that are measures, e.g. '*_thickness'; may be repeated. "
         "Default: all numeric columns but covariates and totals.",
     ),
-    click.option(
+    _data(
         "--with-totals", is_flag=True, help="Treat totals (intracranial volume, ...) as measures."
     ),
-    click.option(
+    _data(
         "--unmatched",
         type=click.Choice(["error", "drop"]),
         default="error",
         show_default=True,
         help="Scans without a partner in another table.",
     ),
-    click.option(
-        "--drop-incomplete", is_flag=True, help="Leave out scans whose covariates are missing."
-    ),
-    click.option(
+    _data("--drop-incomplete", is_flag=True, help="Leave out scans whose covariates are missing."),
+    _data(
         "--normalize-labels", is_flag=True, help="Merge site labels that differ by case or space."
     ),
-    click.option(
+    _data(
         "--merge-site",
         "merged",
         multiple=True,
         metavar="OLD=NEW",
         help="Give the scans of one site to another; may be repeated.",
     ),
-    click.option(
+    _data(
         "--session",
         metavar="COLUMN",
         help="Column that tells the scans of a person apart, if it is not called session.",
     ),
-    click.option("--decimal", default=".", show_default=True, help="Decimal sign of numbers."),
+    _data("--decimal", default=".", show_default=True, help="Decimal sign of numbers."),
 )
 
-individuals = click.option(
+individuals = _results(
     "--individuals/--no-individuals",
     default=True,
     show_default=True,
     help="Whether reports and facts may name single scans, with values and covariates.",
 )
-preserve = click.option(
+preserve = under("Model")(
     "--preserve", metavar="FORMULA", help="What must survive, e.g. 'age + C(sex)'."
 )

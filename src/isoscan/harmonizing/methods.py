@@ -1,0 +1,218 @@
+"""Methods by name, the options each of them has, and the columns they need."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import isoscan.combat
+from isoscan.combat.base import SiteHarmonizer
+from isoscan.design.formula import parse_formula, variables
+from isoscan.errors import DataError, name_some
+
+METHODS = {
+    "combat": "ComBat",
+    "covbat": "CovBat",
+    "combat-ls": "ComBatLS",
+    "longitudinal": "LongitudinalComBat",
+    "stepwise": "StepwiseComBat",
+}
+"""Names of the methods, and of their estimators in `isoscan.combat`."""
+_FORMULAS = ("preserve", "remove", "scale")
+_COLUMNS = ("subject", "slope")
+
+
+def estimator_of(method: str) -> type[SiteHarmonizer]:
+    """Look up the estimator of a method.
+
+    Parameters
+    ----------
+    method : str
+        One of `METHODS`.
+
+    Returns
+    -------
+    type
+        The estimator.
+
+    Raises
+    ------
+    DataError
+        If there is no such method.
+    """
+    if method not in _available():
+        raise DataError(f"method must be one of {tuple(_available())}, got {method!r}.")
+    found: type[SiteHarmonizer] = getattr(isoscan.combat, METHODS[method])
+    return found
+
+
+def unknown_options(method: str, names: Iterable[str]) -> list[str]:
+    """Name the options that a method does not have.
+
+    Parameters
+    ----------
+    method : str
+        One of `METHODS`.
+    names : iterable of str
+        Options.
+
+    Returns
+    -------
+    list of str
+        Those the method does not know.
+
+    Examples
+    --------
+    >>> unknown_options("covbat", ["robust", "n_components"])
+    ['robust']
+    """
+    known = inspect.signature(estimator_of(method)).parameters
+    return [name for name in names if name not in known]
+
+
+def methods_with(option: str) -> list[str]:
+    """Name the methods that have an option.
+
+    Parameters
+    ----------
+    option : str
+        An option.
+
+    Returns
+    -------
+    list of str
+        Methods.
+
+    Examples
+    --------
+    >>> methods_with("robust")
+    ['combat']
+    """
+    return [name for name in _available() if not unknown_options(name, [option])]
+
+
+def make_model(method: str, options: Mapping[str, Any]) -> SiteHarmonizer:
+    """Make an unfitted estimator.
+
+    Parameters
+    ----------
+    method : str
+        One of `METHODS`.
+    options : mapping
+        Its options.
+
+    Returns
+    -------
+    SiteHarmonizer
+        The estimator.
+
+    Raises
+    ------
+    DataError
+        If the method has no such option.
+    """
+    kind = estimator_of(method)
+    unknown = unknown_options(method, options)
+    if unknown:
+        known = list(inspect.signature(kind).parameters)
+        alike = get_close_matches(unknown[0], known, 1)
+        hint = f"Did you mean '{alike[0]}'?" if alike else f"It has {name_some(known, len(known))}."
+        raise DataError(f"{kind.__name__} has no option {name_some(unknown)}. {hint}")
+    return kind(**options)
+
+
+def covariates_of(model: Any) -> set[str]:
+    """Name the columns that a model needs of every scan.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted or not.
+
+    Returns
+    -------
+    set of str
+        Covariates of its formulas and curves, and the columns that tell people apart.
+
+    Examples
+    --------
+    >>> from isoscan.combat import ComBat
+    >>> sorted(covariates_of(ComBat("C(sex)", smooth=["age:sex"])))
+    ['age', 'sex']
+    """
+    names = named_in(*(getattr(model, name, None) for name in _FORMULAS))
+    names |= {part for pair in curves_of(model) for part in pair if part}
+    return names | {column for name in _COLUMNS if (column := getattr(model, name, None))}
+
+
+def columns_of(model: Any) -> set[str]:
+    """Name all columns that a model reads, those that choose scans for the fit too.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted or not.
+
+    Returns
+    -------
+    set of str
+        Covariates and the columns of `fit_on`.
+    """
+    condition = getattr(model, "fit_on", None)
+    return covariates_of(model) | (_compared(condition) if condition else set())
+
+
+def curves_of(model: Any) -> list[tuple[str, str]]:
+    """Covariates that enter as curves, each with the category that has a curve per level.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted or not.
+
+    Returns
+    -------
+    list of (str, str)
+        Covariate and category; the latter is empty for one curve of all scans.
+    """
+    smooth = getattr(model, "smooth", ())
+    terms = [smooth] if isinstance(smooth, str) else list(smooth)
+    split = (term.partition(":") for term in terms)
+    return [(name.strip(), category.strip()) for name, _, category in split]
+
+
+def named_in(*formulas: str | None) -> set[str]:
+    """Name the covariates of formulas.
+
+    Parameters
+    ----------
+    *formulas : str or None
+        Formulas; None is one without covariates.
+
+    Returns
+    -------
+    set of str
+        Columns.
+
+    Examples
+    --------
+    >>> sorted(named_in("poly(age, 2) + C(sex)", None))
+    ['age', 'sex']
+    """
+    return {name for text in formulas if text for name in variables(parse_formula(text))}
+
+
+def _available() -> list[str]:
+    return [name for name, kind in METHODS.items() if hasattr(isoscan.combat, kind)]
+
+
+def _compared(condition: str) -> set[str]:
+    """Columns of a condition; none if it cannot be read, which the fit will say."""
+    try:
+        tree = ast.parse(condition.strip(), mode="eval")
+    except SyntaxError:
+        return set()
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
