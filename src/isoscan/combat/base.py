@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
@@ -15,11 +15,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from isoscan.combat import checks
 from isoscan.combat.apply import harmonize
+from isoscan.combat.cohort import Cohort
 from isoscan.combat.curves import Curves, curve_frame
 from isoscan.combat.effects import Shrinkage, SiteEffects, shrink_sites
 from isoscan.combat.fitted import FittedSites
 from isoscan.combat.inputs import (
     infinities_named,
+    match_batches,
     match_features,
     match_rows,
     require_numeric,
@@ -27,53 +29,12 @@ from isoscan.combat.inputs import (
 from isoscan.combat.model import SiteModel, fit_deviations
 from isoscan.combat.moments import Scans, collect
 from isoscan.combat.newsites import shared_noise
+from isoscan.combat.participation import require_no_leak, scans_to_fit
 from isoscan.combat.regression import Deviations
 from isoscan.combat.robust import robust_deviations, squares_about
 from isoscan.combat.smooth import Penalty
 from isoscan.design import Design, SmoothDesign, require_identifiable
 from isoscan.labels import warn_of_lookalikes
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """Measures, sites and covariates of the same scans, in the same order.
-
-    Attributes
-    ----------
-    table : ndarray of shape (n_scans, n_features)
-        Measures, in the order of the model's features.
-    sites : ndarray of str objects, shape (n_scans,)
-        Site labels.
-    covariates : DataFrame or None
-        Covariates.
-    index : Index or None
-        Names of the scans.
-    """
-
-    table: NDArray[Any]
-    sites: NDArray[np.object_]
-    covariates: pd.DataFrame | None
-    index: pd.Index[Any] | None
-
-    def at(self, rows: NDArray[Any]) -> Cohort:
-        """Some of the scans.
-
-        Parameters
-        ----------
-        rows : ndarray of int or bool
-            Which scans.
-
-        Returns
-        -------
-        Cohort
-            Only these.
-        """
-        return Cohort(
-            self.table[rows],
-            self.sites[rows],
-            None if self.covariates is None else self.covariates.iloc[rows],
-            None if self.index is None else self.index[rows],
-        )
 
 
 class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -176,6 +137,9 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
         X = require_numeric(X)
         if not reset:
             X = match_features(X, getattr(self, "feature_names_in_", None))
+        batches = None
+        if self.TAKES_BATCHES:
+            batches, sites = match_batches(X, sites)
         labels, covariates = match_rows(X, sites, covariates)
         table = validate_data(
             self,
@@ -185,7 +149,8 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
             ensure_all_finite=False,
             ensure_min_samples=2 if reset else 1,
         )
-        return Cohort(np.asarray(table), labels, covariates, getattr(X, "index", None))
+        index = getattr(X, "index", None)
+        return Cohort(np.asarray(table), labels, covariates, index, batches)
 
     def _like(self, X: Any, result: NDArray[Any]) -> Any:
         """A frame with the columns in the order of `X` if that is one."""
@@ -203,8 +168,8 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
         checks.require_options(self)
         everyone = self._read(X, sites, covariates, reset=True)
         warn_of_lookalikes(everyone.sites)
-        checks.require_no_leak(self, y, everyone.covariates)
-        kept = checks.scans_to_fit(self, everyone)
+        require_no_leak(self, y, everyone.covariates)
+        kept = scans_to_fit(self, everyone)
         cohort = everyone if kept.all() else everyone.at(kept)
         with infinities_named(cohort.index, self._names):
             scans = self._learn_designs(cohort)
@@ -213,10 +178,7 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
         return everyone, scans
 
     def _learn_designs(self, cohort: Cohort) -> Scans:
-        names, sizes = np.unique(cohort.sites, return_counts=True)
-        self.sites_ = names.tolist()
-        self.scans_per_site_ = dict(zip(self.sites_, sizes.tolist(), strict=True))
-        checks.require_sites(self)
+        self._learn_sites_of(cohort)
         self.preserve_design_ = Design.fit(self.preserve, cohort.covariates)
         self.remove_design_ = Design.fit(self.remove, cohort.covariates)
         self.smooth_design_ = SmoothDesign.fit(
@@ -228,7 +190,13 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
         )
         matrix = self._matrix(cohort.covariates, len(cohort.sites))
         self._require_identifiable(cohort, matrix)
-        return self._group(cohort.sites, matrix)
+        return self._group(cohort, matrix)
+
+    def _learn_sites_of(self, cohort: Cohort) -> None:
+        names, sizes = np.unique(cohort.sites, return_counts=True)
+        self.sites_ = names.tolist()
+        self.scans_per_site_ = dict(zip(self.sites_, sizes.tolist(), strict=True))
+        checks.require_sites(self)
 
     def _require_identifiable(self, cohort: Cohort, matrix: NDArray[np.float64]) -> None:
         """Of a curve, only the straight line must be told apart from everything else."""
@@ -243,10 +211,10 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
     def _scans(self, cohort: Cohort, *, check_range: bool = False) -> Scans:
         """Scans grouped by the sites of the model; those of other sites come last."""
         matrix = self._matrix(cohort.covariates, len(cohort.sites), check_range=check_range)
-        return self._group(cohort.sites, matrix)
+        return self._group(cohort, matrix)
 
-    def _group(self, labels: NDArray[np.object_], matrix: NDArray[np.float64]) -> Scans:
-        codes = pd.Index(self.sites_).get_indexer(pd.Index(labels))
+    def _group(self, cohort: Cohort, matrix: NDArray[np.float64]) -> Scans:
+        codes = pd.Index(self.sites_).get_indexer(pd.Index(cohort.sites))
         others = codes < 0
         codes[others] = len(self.sites_)
         return Scans.group(codes, len(self.sites_) + int(others.any()), matrix)
@@ -360,11 +328,14 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
 
     def _with_unknown_sites(self, cohort: Cohort) -> Self:
         """The model itself, or one that also knows the new sites of this call."""
-        unknown = pd.Index(self.sites_).get_indexer(pd.Index(cohort.sites)) < 0
+        unknown = self._unknown(cohort)
         if not unknown.any():
             return self
         checks.answer_unknown_sites(self, cohort.sites, unknown)
         return self if self.unknown_sites == "skip" else self._learn_sites(cohort.at(unknown))
+
+    def _unknown(self, cohort: Cohort) -> NDArray[np.bool_]:
+        return np.asarray(pd.Index(self.sites_).get_indexer(pd.Index(cohort.sites)) < 0)
 
     def _learn_sites(self, cohort: Cohort) -> Self:
         raise NotImplementedError

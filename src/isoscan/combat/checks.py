@@ -6,12 +6,9 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from isoscan.combat.regression import Deviations
-from isoscan.design.formula import parse_formula, variables
-from isoscan.design.rows import choose_rows
 from isoscan.errors import (
     ConfoundedDesignError,
     ConstantFeatureWarning,
@@ -23,7 +20,6 @@ from isoscan.errors import (
     PrecisionWarning,
     PriorWarning,
     SmallSiteWarning,
-    TargetLeakError,
     TooFewScansError,
     TooFewSitesError,
     UnknownSiteError,
@@ -35,7 +31,8 @@ from isoscan.errors import (
 from isoscan.labels import as_labels
 
 if TYPE_CHECKING:
-    from isoscan.combat.base import Cohort, SiteHarmonizer
+    from isoscan.combat.base import SiteHarmonizer
+    from isoscan.combat.cohort import Cohort
 
 FEW_SCANS = 10
 _CHOICES: dict[str, tuple[Any, ...]] = {
@@ -62,76 +59,6 @@ def require_options(estimator: SiteHarmonizer) -> None:
         )
 
 
-def require_no_leak(
-    estimator: SiteHarmonizer, target: Any, covariates: pd.DataFrame | None
-) -> None:
-    """Refuse to preserve what will be predicted: test scans would carry the answer."""
-    if target is None or covariates is None or estimator.preserve is None:
-        return
-    answers = np.asarray(target)
-    if answers.shape != (len(covariates),):
-        return
-    for name in variables(parse_formula(estimator.preserve)):
-        if name in covariates and bool((covariates[name].to_numpy() == answers).all()):
-            raise TargetLeakError(
-                f"'{name}' is preserved and is also the target y: harmonizing a test scan would "
-                f"need its answer, and would write it into the measures. Leave '{name}' out of "
-                f"preserve, or harmonize without y what is not used for prediction.",
-                covariate=name,
-            )
-
-
-def scans_to_fit(estimator: SiteHarmonizer, cohort: Cohort) -> NDArray[np.bool_]:
-    """Mark the scans that take part in the fit: those of `fit_on`, of sites large enough."""
-    kept = np.ones(len(cohort.sites), dtype=bool)
-    if estimator.fit_on is not None:
-        kept = choose_rows(estimator.fit_on, cohort.covariates)
-        absent = sorted(set(cohort.sites) - set(cohort.sites[kept]))
-        if absent:
-            raise TooFewScansError(
-                f'no scan of {name_some(absent)} fulfils fit_on "{estimator.fit_on}": their '
-                f"site effects cannot be estimated. Choose a wider group, or leave them out.",
-                sites=absent,
-            )
-    return kept & _of_large_sites(estimator, cohort.sites, kept)
-
-
-def _of_large_sites(
-    estimator: SiteHarmonizer, labels: NDArray[np.object_], kept: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """Mark scans of sites that have enough; refuse or leave out sites of one scan."""
-    names, codes = np.unique(labels, return_inverse=True)
-    sizes = np.bincount(codes[kept], minlength=len(names))
-    single = names[sizes < 2]
-    few = {name: n for name, n in zip(names, sizes, strict=True) if 2 <= n < FEW_SCANS}
-    if few:
-        warnings.warn(
-            f"{count(few, 'site')} with fewer than {FEW_SCANS} scans: {name_counts(few, 8)}. "
-            f"Their estimates rest mostly on the prior.",
-            SmallSiteWarning,
-            stacklevel=5,
-        )
-    if not len(single) or estimator.mean_only:
-        return np.ones(len(labels), dtype=bool)
-    if estimator.small_sites == "error":
-        has = "has" if len(single) == 1 else "have"
-        raise TooFewScansError(
-            f"{'site' if len(single) == 1 else 'sites'} {name_some(single)} {has} 1 scan; "
-            f"a scale needs at least 2. Merge the site (--merge-site), leave it out "
-            f"(small_sites='drop', --small-sites drop), correct its shift only "
-            f"(small_sites='mean-only'), or set mean_only=True.",
-            sites=single.tolist(),
-        )
-    what = "left out of the model" if estimator.small_sites == "drop" else "corrected in shift only"
-    warnings.warn(
-        f"{count(len(single), 'site')} with 1 scan {what}: {name_some(single)}.",
-        SmallSiteWarning,
-        stacklevel=5,
-    )
-    left_out = sizes < (2 if estimator.small_sites == "drop" else 0)
-    return np.asarray(~left_out[codes])
-
-
 def require_sites(estimator: SiteHarmonizer) -> None:
     """Refuse a single site, unless the user said it may pass."""
     if len(estimator.sites_) == 1 and estimator.single_site == "error":
@@ -141,6 +68,30 @@ def require_sites(estimator: SiteHarmonizer) -> None:
             f"from 1 site, '{only}'. Add sites, or set single_site='pass' (--allow-single) to "
             f"get the measures back unchanged.",
             site=only,
+        )
+
+
+def require_joint_options(estimator: SiteHarmonizer) -> None:
+    """Refuse options that are not defined for several batch variables."""
+    for name, plain in (("reference", None), ("robust", False), ("unknown_sites", "skip")):
+        value = getattr(estimator, name)
+        if value not in (plain, "error"):
+            raise DataError(
+                f"{name}={value!r} is for one batch variable, and sites has several. Leave it "
+                f"out, or remove the variables one after the other (StepwiseComBat)."
+            )
+    if len(estimator.smooth):
+        raise DataError(
+            "smooth is for one batch variable, and sites has several. Use a formula such as "
+            "preserve='bs(age, df=5)', or StepwiseComBat."
+        )
+
+
+def require_one_batch(estimator: SiteHarmonizer) -> None:
+    """Refuse to learn new levels of one of several batch variables."""
+    if estimator.batches_ is not None:
+        raise DataError(
+            "a model of several batch variables cannot learn new levels of one of them; refit it."
         )
 
 

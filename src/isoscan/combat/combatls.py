@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from isoscan.combat import checks
-from isoscan.combat.base import Cohort, SiteHarmonizer
+from isoscan.combat.base import SiteHarmonizer
+from isoscan.combat.cohort import Cohort
 from isoscan.combat.effects import SiteEffects
 from isoscan.combat.inputs import infinities_named
 from isoscan.combat.location_scale import LocationScale, fit_location_scale

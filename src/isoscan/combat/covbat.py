@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from isoscan.combat import checks
 from isoscan.combat.apply import harmonize
-from isoscan.combat.base import Cohort, SiteHarmonizer
+from isoscan.combat.base import SiteHarmonizer
+from isoscan.combat.cohort import Cohort
 from isoscan.combat.covariance import (
     Components,
     adjust_scores,

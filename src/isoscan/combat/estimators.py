@@ -5,15 +5,21 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from isoscan.combat import checks
-from isoscan.combat.base import Cohort, SiteHarmonizer
+from isoscan.combat.apply import harmonize
+from isoscan.combat.base import SiteHarmonizer
+from isoscan.combat.batches import Batches, Cells
+from isoscan.combat.cohort import Cohort
 from isoscan.combat.inputs import infinities_named
+from isoscan.combat.joint import deviations_of_levels, fit_jointly, of_cells, shrink_in_turn
+from isoscan.combat.model import SiteModel
 from isoscan.combat.moments import Scans, collect
 from isoscan.combat.newsites import estimate_alone, estimate_like_training
 from isoscan.design.smooth import Bounds
@@ -101,6 +107,8 @@ class ComBat(SiteHarmonizer):
     ['site', 'feature', 'shift', 'scale']
     """
 
+    TAKES_BATCHES: ClassVar[bool] = True
+
     def __init__(
         self,
         preserve: str | None = None,
@@ -136,6 +144,65 @@ class ComBat(SiteHarmonizer):
         self.fit_on = fit_on
         self.n_jobs = n_jobs
 
+    def _learn_sites_of(self, cohort: Cohort) -> None:
+        self.batches_ = None
+        if cohort.batches is None:
+            super()._learn_sites_of(cohort)
+            return
+        checks.require_joint_options(self)
+        self.batches_ = Batches.learn(cohort.batches)
+        self.sites_ = self.batches_.labels
+        sizes = self.batches_.members(cohort.batches).sum(axis=0).tolist()
+        self.scans_per_site_ = dict(zip(self.sites_, sizes, strict=True))
+
+    def _group(self, cohort: Cohort, matrix: NDArray[np.float64]) -> Scans:
+        if self.batches_ is None:
+            return super()._group(cohort, matrix)
+        cells = self._cells(cohort)
+        n_cells = len(cells.members) + int((cells.codes == len(cells.members)).any())
+        return Scans.group(cells.codes, n_cells, matrix)
+
+    def _cells(self, cohort: Cohort) -> Cells:
+        assert self.batches_ is not None
+        return self.batches_.cells(self.batches_.require_columns(cohort.batches))
+
+    def _unknown(self, cohort: Cohort) -> NDArray[np.bool_]:
+        if self.batches_ is None:
+            return super()._unknown(cohort)
+        cells = self._cells(cohort)
+        return np.asarray(cells.codes == len(cells.members))
+
+    def _estimate(self, cohort: Cohort, scans: Scans) -> SiteModel:
+        if self.batches_ is None:
+            return super()._estimate(cohort, scans)
+        table, cells = cohort.table, self._cells(cohort)
+        self.batches_.warn_of_aliases(cells)
+        fit = fit_jointly(
+            lambda block: collect(table[:, block], scans, first_column=block.start),
+            scans.per_site,
+            cells,
+            self.batches_,
+            table.shape[1],
+            tolerance=checks.noise_tolerance(table.dtype),
+            n_jobs=self.n_jobs,
+        )
+        found = deviations_of_levels(fit, cells)
+        constant = (found.variance == 1.0) & (found.count > 1)
+        checks.require_variation(self, found, constant)
+        how = self._shrinkage(int((found.sd > 0).sum()))
+        effects = shrink_in_turn(
+            fit, cells, self.batches_, how, mean_only=self.mean_only, n_jobs=self.n_jobs
+        )
+        checks.warn_of_data(self, found, constant, table)
+        return self._site_model(found, effects, scans, None)
+
+    def _apply(self, cohort: Cohort, scans: Scans) -> NDArray[Any]:
+        if self.batches_ is None:
+            return super()._apply(cohort, scans)
+        model = of_cells(self.model_, self._cells(cohort).members)
+        with infinities_named(cohort.index, self._names):
+            return harmonize(cohort.table, scans, model, n_jobs=self.n_jobs)
+
     def adapt(
         self,
         X: Any,
@@ -169,6 +236,7 @@ class ComBat(SiteHarmonizer):
             If a site is known already or has too few scans.
         """
         check_is_fitted(self, "model_")
+        checks.require_one_batch(self)
         return self._learn_sites(self._read(X, sites, covariates, reset=False), prior)
 
     def _learn_sites(self, cohort: Cohort, prior: Literal["own", "training"] = "training") -> Self:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from isoscan.combat import summary
+from isoscan.combat.batches import Batches
 from isoscan.combat.citing import citations, methods_text
 from isoscan.combat.model import SiteModel
 from isoscan.combat.parts import from_parts, to_parts
@@ -32,6 +33,8 @@ class FittedSites:
         "remove": Design,
     }
     PARTS: ClassVar[dict[str, Any]] = {"model": SiteModel}
+    TAKES_BATCHES: ClassVar[bool] = False
+    batches_: Batches | None = None
     preserve: str | None
     remove: str | None = None
     smooth: Sequence[str] = ()

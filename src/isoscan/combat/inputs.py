@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from isoscan.combat.batches import as_batches, cell_labels
 from isoscan.errors import (
     DataError,
     FeatureMismatchError,
@@ -62,11 +63,40 @@ def match_rows(
     return as_labels(labels), covariates
 
 
+def match_batches(X: Any, sites: Any) -> tuple[pd.DataFrame | None, Any]:
+    """Bring several batch variables into the row order of the measures.
+
+    Parameters
+    ----------
+    X : DataFrame or array of shape (n_scans, n_features)
+        Measures.
+    sites : DataFrame, Series or sequence
+        A frame of several columns stands for several batch variables.
+
+    Returns
+    -------
+    batches : DataFrame or None
+        Text labels in the order of `X`; None for a single variable.
+    sites : Series or sequence
+        One label per scan, naming the combination of levels.
+    """
+    if isinstance(sites, pd.DataFrame) and sites.shape[1] == 1:
+        return None, sites.iloc[:, 0]
+    batches = as_batches(sites)
+    if batches is None:
+        return None, sites
+    batches = _in_row_order(batches, X, "sites")
+    return batches, cell_labels(batches)
+
+
 def _require_sites(sites: Any) -> Any:
     if sites is None:
         raise SiteLabelError("sites are needed: one label per scan, fit(X, sites=...).")
     if isinstance(sites, str) or np.ndim(sites) != 1:
-        raise SiteLabelError("sites must be one label per scan, as a Series, list or 1-D array.")
+        raise SiteLabelError(
+            "sites must be one label per scan, as a Series, list or 1-D array. (Several batch "
+            "variables, as columns of a frame, are for ComBat and StepwiseComBat.)"
+        )
     return sites
 
 

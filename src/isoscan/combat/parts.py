@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from isoscan.combat.batches import Batches
 from isoscan.combat.flatten import flatten, restore
 from isoscan.errors import ModelFileError
 
@@ -40,6 +41,7 @@ def to_parts(estimator: FittedSites) -> tuple[dict[str, Any], dict[str, NDArray[
         "feature_names": [str(n) for n in estimator.feature_names_in_] if named else None,
         "sites": estimator.sites_,
         "scans_per_site": estimator.scans_per_site_,
+        "batches": None if estimator.batches_ is None else dict(estimator.batches_.levels),
         "designs": {
             name: getattr(estimator, f"{name}_design_").to_json() for name in estimator.DESIGNS
         },
@@ -107,6 +109,9 @@ def from_parts(
     estimator = kind(**options)
     estimator.sites_ = [str(site) for site in facts["sites"]]
     estimator.scans_per_site_ = {str(k): int(v) for k, v in facts["scans_per_site"].items()}
+    if facts["batches"] is not None:
+        known = facts["batches"].items()
+        estimator.batches_ = Batches({str(name): list(map(str, levels)) for name, levels in known})
     estimator.n_features_in_ = int(facts["n_features"])
     if facts["feature_names"] is not None:
         estimator.feature_names_in_ = np.array(facts["feature_names"], dtype=object)
