@@ -19,8 +19,14 @@ from isoscan.combat.checks import noise_tolerance
 from isoscan.combat.mixed_blocks import Model, PatternFit, fit_patterns, spread
 from isoscan.combat.mixed_design import Groups, group_codes, missing_patterns, orthogonalize
 from isoscan.combat.mixed_groups import GroupEffects, predict_groups, slope_values
-from isoscan.combat.mixed_inference import Covariance, as_contrasts, satterthwaite
+from isoscan.combat.mixed_inference import (
+    Covariance,
+    InterceptCovariance,
+    as_contrasts,
+    satterthwaite,
+)
 from isoscan.combat.mixed_intercept import InterceptModel
+from isoscan.combat.mixed_kenward_roger import KenwardRoger, kenward_roger, put_together
 from isoscan.combat.mixed_slope import SlopeModel
 from isoscan.errors import DataError, MissingValuesError, NotNumericError
 
@@ -119,6 +125,47 @@ class MixedFit:
                 self.uncertainty[features],
             )
         return np.where(self.solvable & np.isnan(found), self.degrees, found)
+
+    def kenward_roger(self, contrast: ArrayLike) -> KenwardRoger:
+        """Test contrasts together, allowing for variances that are estimated.
+
+        Parameters
+        ----------
+        contrast : array_like of shape (n_columns,) or (n_contrasts, n_columns)
+            Weights of the coefficients; the test is that all contrasts are 0.
+
+        Returns
+        -------
+        KenwardRoger
+            Scaled F statistic, degrees of freedom and p value of every feature.
+
+        Raises
+        ------
+        DataError
+            If this is not a restricted fit of a random intercept, or if contrasts follow
+            from each other.
+        """
+        rows = as_contrasts(contrast, len(self.coefficients))
+        if self.method != "reml" or self.between.ndim != 1:
+            raise DataError(
+                "this test is for a random intercept fitted by method='reml'. Refit the model, or "
+                "use degrees_of_freedom()."
+            )
+        if np.linalg.matrix_rank(rows) < len(rows):
+            raise DataError(f"{len(rows)} contrasts are not independent. Leave out some.")
+        tests = [
+            kenward_roger(
+                design,
+                rows,
+                self.coefficients[:, features],
+                self.variance[features],
+                self.relative[features],
+                self.degrees[features],
+            )
+            for features, design in self.designs
+            if isinstance(design, InterceptCovariance)
+        ]
+        return put_together(tests, [features for features, _ in self.designs], len(self.variance))
 
     def predict_groups(
         self,
