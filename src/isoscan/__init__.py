@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from isoscan.combat import CovBat as CovBat
     from isoscan.combat import EverySiteKFold as EverySiteKFold
     from isoscan.combat import LongitudinalComBat as LongitudinalComBat
+    from isoscan.combat import SiteScorer as SiteScorer
     from isoscan.combat import load as load
 
 try:
@@ -30,6 +31,7 @@ _HOMES = {
     "CovBat": "isoscan.combat",
     "EverySiteKFold": "isoscan.combat",
     "LongitudinalComBat": "isoscan.combat",
+    "SiteScorer": "isoscan.combat",
     "describe": "isoscan.description",
     "evaluate": "isoscan.evaluation",
     "harmonize": "isoscan.harmonizing",

@@ -4,7 +4,17 @@ from isoscan.combat.combatls import ComBatLS
 from isoscan.combat.covbat import CovBat
 from isoscan.combat.estimators import ComBat
 from isoscan.combat.longitudinal import LongitudinalComBat
+from isoscan.combat.scoring import SiteScorer
 from isoscan.combat.splitting import EverySiteKFold
+from isoscan.combat.stepwise import StepwiseComBat
 from isoscan.combat.store import load
 
-__all__ = ["ComBat", "ComBatLS", "CovBat", "EverySiteKFold", "LongitudinalComBat", "load"]
+__all__ = [
+    "ComBat",
+    "ComBatLS",
+    "CovBat",
+    "EverySiteKFold",
+    "LongitudinalComBat",
+    "SiteScorer",
+    "load",
+]
