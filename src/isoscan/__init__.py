@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from isoscan.combat import EverySiteKFold as EverySiteKFold
     from isoscan.combat import LongitudinalComBat as LongitudinalComBat
     from isoscan.combat import SiteScorer as SiteScorer
+    from isoscan.combat import StepwiseComBat as StepwiseComBat
     from isoscan.combat import load as load
 
 try:
@@ -32,6 +33,7 @@ _HOMES = {
     "EverySiteKFold": "isoscan.combat",
     "LongitudinalComBat": "isoscan.combat",
     "SiteScorer": "isoscan.combat",
+    "StepwiseComBat": "isoscan.combat",
     "describe": "isoscan.description",
     "evaluate": "isoscan.evaluation",
     "harmonize": "isoscan.harmonizing",

@@ -16,5 +16,6 @@ __all__ = [
     "EverySiteKFold",
     "LongitudinalComBat",
     "SiteScorer",
+    "StepwiseComBat",
     "load",
 ]

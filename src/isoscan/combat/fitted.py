@@ -93,13 +93,13 @@ class FittedSites:
             If the file exists and `overwrite` is false.
         """
         check_is_fitted(self, "model_")
-        write_model(path, *to_parts(self), overwrite=overwrite)
+        write_model(path, *self._to_parts(), overwrite=overwrite)
 
     @property
     def hash_(self) -> str:
         """SHA-256 of the model as it would be saved."""
         check_is_fitted(self, "model_")
-        return hash_of(*to_parts(self))
+        return hash_of(*self._to_parts())
 
     @property
     def methods_text_(self) -> list[str]:
@@ -132,6 +132,9 @@ class FittedSites:
             "curves": len(self.smooth_design_.splines),
             "prior": 4,
         }
+
+    def _to_parts(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        return to_parts(self)
 
     @classmethod
     def _from_parts(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
