@@ -162,7 +162,7 @@ class StepwiseComBat(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
             for (column, _), model in zip(self._plan(), self.models_, strict=True)
         ]
         together = pd.concat(frames, ignore_index=True)
-        return together[["step", *together.columns[:-1]]]
+        return pd.DataFrame(together[["step", *together.columns[:-1]]])
 
     @property
     def methods_text_(self) -> list[str]:

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from isoscan.combat.blocks import for_each_block
 from isoscan.combat.flatten import require_finite
-from isoscan.combat.mixed import MixedFit, fit_mixed
-from isoscan.combat.mixed_groups import predict_groups
+from isoscan.combat.mixed import MixedFit, fit_mixed, predict_groups
 from isoscan.combat.model import SiteModel
 from isoscan.combat.moments import Moments, Scans, collect, refuse_infinite
 from isoscan.combat.regression import Deviations

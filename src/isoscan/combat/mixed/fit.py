@@ -1,4 +1,4 @@
-"""Mixed models with random effects of one grouping, for thousands of features at once.
+"""Fit one mixed model per feature.
 
 ``measures = design @ coefficients + random effects of the groups + residuals``, one model
 per feature, the same design for all. Groups are subjects with several scans, or sites with
@@ -16,18 +16,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isoscan.combat.checks import noise_tolerance
-from isoscan.combat.mixed_blocks import Model, PatternFit, fit_patterns, spread
-from isoscan.combat.mixed_design import Groups, group_codes, missing_patterns, orthogonalize
-from isoscan.combat.mixed_groups import GroupEffects, predict_groups, slope_values
-from isoscan.combat.mixed_inference import (
+from isoscan.combat.mixed.blocks import Model, PatternFit, fit_patterns, spread
+from isoscan.combat.mixed.design import Groups, group_codes, missing_patterns, orthogonalize
+from isoscan.combat.mixed.groups import GroupEffects, predict_groups, slope_values
+from isoscan.combat.mixed.inference import (
     Covariance,
     InterceptCovariance,
     as_contrasts,
     satterthwaite,
 )
-from isoscan.combat.mixed_intercept import InterceptModel
-from isoscan.combat.mixed_kenward_roger import KenwardRoger, kenward_roger, put_together
-from isoscan.combat.mixed_slope import SlopeModel
+from isoscan.combat.mixed.intercept import InterceptModel
+from isoscan.combat.mixed.kenward_roger import KenwardRoger, kenward_roger, put_together
+from isoscan.combat.mixed.slope import SlopeModel
 from isoscan.errors import DataError, MissingValuesError, NotNumericError
 
 Array = NDArray[np.float64]

@@ -10,7 +10,7 @@ from mixed_cases import Case, abide_case, mega_case, pooling_case, simulate
 from scipy import stats
 
 from isoscan.combat.mixed import MixedFit, fit_mixed
-from isoscan.combat.mixed_kenward_roger import log_tail
+from isoscan.combat.mixed.kenward_roger import log_tail
 from isoscan.errors import DataError
 
 

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from isoscan.combat.mixed_blocks import BlockFit
-from isoscan.combat.mixed_design import Basis, Groups
-from isoscan.combat.mixed_inference import InterceptCovariance
-from isoscan.combat.mixed_profile import LARGEST, Profile, best_ratio
+from isoscan.combat.mixed.blocks import BlockFit
+from isoscan.combat.mixed.design import Basis, Groups
+from isoscan.combat.mixed.inference import InterceptCovariance
+from isoscan.combat.mixed.profile import LARGEST, Profile, best_ratio
 from isoscan.errors import MixedModelError, count
 
 Array = NDArray[np.float64]

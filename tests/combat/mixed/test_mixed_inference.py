@@ -8,7 +8,7 @@ from mixed_cases import Case, abide_case, mega_case, pooling_case, simulate
 from scipy import stats
 
 from isoscan.combat.mixed import MixedFit, fit_mixed
-from isoscan.combat.mixed_groups import predict_groups
+from isoscan.combat.mixed.groups import predict_groups
 from isoscan.errors import DataError, FeatureMismatchError
 
 

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from isoscan.combat.mixed_blocks import BlockFit
-from isoscan.combat.mixed_design import Basis, Groups
-from isoscan.combat.mixed_search import LARGEST, best_factor, by_factor, factor_to_covariance
-from isoscan.combat.mixed_slope_inference import SlopeCovariance
-from isoscan.combat.mixed_standard import Standard
-from isoscan.combat.mixed_surface import GroupSums, Point, Surface
+from isoscan.combat.mixed.blocks import BlockFit
+from isoscan.combat.mixed.design import Basis, Groups
+from isoscan.combat.mixed.search import LARGEST, best_factor, by_factor, factor_to_covariance
+from isoscan.combat.mixed.slope_inference import SlopeCovariance
+from isoscan.combat.mixed.standard import Standard
+from isoscan.combat.mixed.surface import GroupSums, Point, Surface
 from isoscan.errors import MixedModelError, count
 
 Array = NDArray[np.float64]

@@ -8,11 +8,11 @@ from mixed_cases import Case, mega_case
 from numpy.typing import NDArray
 
 from isoscan.combat.mixed import MixedFit, fit_mixed
-from isoscan.combat.mixed_design import Groups, orthogonalize
-from isoscan.combat.mixed_search import factor_to_covariance
-from isoscan.combat.mixed_slope import SlopeModel
-from isoscan.combat.mixed_standard import Standard
-from isoscan.combat.mixed_surface import Surface
+from isoscan.combat.mixed.design import Groups, orthogonalize
+from isoscan.combat.mixed.search import factor_to_covariance
+from isoscan.combat.mixed.slope import SlopeModel
+from isoscan.combat.mixed.standard import Standard
+from isoscan.combat.mixed.surface import Surface
 from isoscan.errors import DataError, MixedModelError
 
 Array = NDArray[np.float64]

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from isoscan.combat.mixed_inference import InterceptCovariance
+from isoscan.combat.mixed.inference import InterceptCovariance
 
 Array = NDArray[np.float64]
 NEAR_TWO = 1e-2

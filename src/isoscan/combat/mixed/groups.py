@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from isoscan.combat.blocks import column_blocks
-from isoscan.combat.mixed_design import group_codes
+from isoscan.combat.mixed.design import group_codes
 from isoscan.errors import DataError, FeatureMismatchError
 
 Array = NDArray[np.float64]

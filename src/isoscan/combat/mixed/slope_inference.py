@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoscan.combat.blocks import column_blocks
-from isoscan.combat.mixed_standard import Standard
-from isoscan.combat.mixed_surface import GroupSums, Shrinkage
+from isoscan.combat.mixed.standard import Standard
+from isoscan.combat.mixed.surface import GroupSums, Shrinkage
 
 Array = NDArray[np.float64]
 

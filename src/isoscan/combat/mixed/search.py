@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from isoscan.combat.mixed_surface import Point, Shrinkage, Surface
+from isoscan.combat.mixed.surface import Point, Shrinkage, Surface
 
 Array = NDArray[np.float64]
 CORRELATIONS = np.array([-0.95, -0.5, 0.0, 0.5, 0.95])

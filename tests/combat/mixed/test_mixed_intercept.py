@@ -10,9 +10,9 @@ from mixed_cases import Case, abide_case, mega_case, pooling_case, simulate
 from numpy.typing import NDArray
 
 from isoscan.combat.mixed import MixedFit, fit_mixed
-from isoscan.combat.mixed_design import Groups, orthogonalize
-from isoscan.combat.mixed_intercept import Spectrum
-from isoscan.combat.mixed_profile import GRID
+from isoscan.combat.mixed.design import Groups, orthogonalize
+from isoscan.combat.mixed.intercept import Spectrum
+from isoscan.combat.mixed.profile import GRID
 
 Array = NDArray[np.float64]
 UNBALANCED = [1, 1, 2, 2, 2, 3, 3, 4, 9, 14]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoscan.combat.blocks import column_blocks, count_workers, run_parallel
-from isoscan.combat.mixed_design import Basis, Pattern
-from isoscan.combat.mixed_inference import Covariance
+from isoscan.combat.mixed.design import Basis, Pattern
+from isoscan.combat.mixed.inference import Covariance
 from isoscan.errors import DataError
 
 Array = NDArray[np.float64]
