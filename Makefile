@@ -23,7 +23,7 @@ lint: $(VENV)/.dev ## style, types, layers, docstrings
 docs: $(VENV)/.docs ## HTML pages in docs/_build/html
 	$(RUN)sphinx-build -W --keep-going -b html docs docs/_build/html
 
-bench: ## side by side with neuroCombat, neuroHarmonize, inmoose
+bench: ## side by side with other packages
 	$(PYTHON) benchmarks/run.py
 
 $(VENV)/bin/python:

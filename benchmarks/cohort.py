@@ -17,16 +17,18 @@ CELLS_PER_BLOCK = 1 << 18
 
 @dataclass(frozen=True)
 class Size:
-    """Extent of a table."""
+    """Extent of a table; with subjects, everybody is scanned several times."""
 
     features: int
     scans: int
     sites: int
+    subjects: int = 0
 
     def __str__(self) -> str:
-        return (
+        extent = (
             f"{_spaced(self.features)} features x {_spaced(self.scans)} scans x {self.sites} sites"
         )
+        return f"{extent}, {_spaced(self.subjects)} subjects" if self.subjects else extent
 
 
 def _spaced(number: int) -> str:
@@ -48,6 +50,28 @@ def simulate_people(size: Size) -> pd.DataFrame:
     )
 
 
+def simulate_ages_that_bend(size: Size) -> pd.DataFrame:
+    """People whose measures do not change evenly with age."""
+    people = simulate_people(size)
+    return people.assign(bend=((people.age - 50) / 20) ** 2)
+
+
+def simulate_visits(size: Size) -> pd.DataFrame:
+    """People who come back every two years, to another site each time."""
+    visits = pd.DataFrame({"number": np.arange(size.scans)})
+    subject, visit = visits.number % size.subjects, visits.number // size.subjects
+    once = simulate_people(Size(1, size.subjects, size.sites)).iloc[subject]
+    return pd.DataFrame(
+        {
+            "subject": [f"sub-{number:05d}" for number in subject],
+            "site": [f"site{site:02d}" for site in (subject + visit) % size.sites],
+            "age": once.age.to_numpy(),
+            "sex": once.sex.to_numpy(),
+            "years": 2.0 * visit,
+        }
+    )
+
+
 def simulate_measures(
     size: Size, people: pd.DataFrame, *, scans_first: bool
 ) -> NDArray[np.float64]:
@@ -64,7 +88,7 @@ def simulate_measures(
 
 def _simulate_block(people: pd.DataFrame, n_features: int, seed: int) -> NDArray[np.float64]:
     rng = np.random.default_rng([2, seed])
-    sites = people.site.astype("category").cat.codes.to_numpy()
+    sites = _codes(people.site)
     shift = rng.normal(0, 0.5, (sites.max() + 1, n_features))
     scale = rng.uniform(0.7, 1.4, (sites.max() + 1, n_features))
     block = rng.normal(size=(len(people), n_features))
@@ -72,4 +96,14 @@ def _simulate_block(people: pd.DataFrame, n_features: int, seed: int) -> NDArray
     block += shift[sites]
     block += 10 + np.outer(people.age - 50, rng.normal(0, 0.02, n_features))
     block += np.outer(people.sex == "M", rng.normal(0, 0.3, n_features))
+    if "bend" in people:
+        block += np.outer(people.bend, rng.normal(0, 0.3, n_features))
+    if "subject" in people:
+        subjects = _codes(people.subject)
+        block += np.outer(people.years, rng.normal(0, 0.02, n_features))
+        block += rng.normal(0, 1, (subjects.max() + 1, n_features))[subjects]
     return block
+
+
+def _codes(labels: pd.Series) -> NDArray[np.intp]:
+    return labels.astype("category").cat.codes.to_numpy().astype(np.intp)

@@ -1,6 +1,6 @@
 """Measure one package on one table in a process of its own.
 
-    python benchmarks/measure.py PACKAGE FEATURES SCANS SITES SAMPLE.npy
+    python benchmarks/measure.py COMPARISON PACKAGE FEATURES SCANS SITES SUBJECTS SAMPLE.npy
 
 Prints a JSON object and saves part of the result for comparison. Memory is what the
 call needs on top of the table, its result, and the imported packages. Linux only:
@@ -14,17 +14,21 @@ import ctypes
 import gc
 import io
 import json
+import subprocess
 import sys
+import tempfile
 import time
+import warnings
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
-from cohort import Size, simulate_measures, simulate_people
-from packages import PACKAGES, Call, Package
+import pandas as pd
+from cohort import Size, simulate_measures
+from comparison import Comparison, Job, Package, Table
+from comparisons import COMPARISONS
 
-TIMED = 3
-"""Calls that are timed in each process."""
 SAMPLED = 1000
 """Features of the result that are saved, evenly spaced."""
 
@@ -45,51 +49,107 @@ def settle_memory() -> int:
     return resident("VmRSS")
 
 
-def warm_up(package: Package, n_sites: int) -> None:
+def make_table(package: Package, size: Size, people: pd.DataFrame) -> Table:
+    """Simulate the features that the package is given, in its orientation."""
+    table = simulate_measures(size, people, scans_first=package.scans_first)
+    if package.features is None or package.features >= size.features:
+        return table
+    few = table[:, : package.features] if package.scans_first else table[: package.features]
+    return few.copy()
+
+
+def warm_up(comparison: Comparison, package: Package, size: Size) -> None:
     """Run once on a small table, so that imports and thread pools are not timed."""
-    size = Size(features=64, scans=10 * n_sites, sites=n_sites)
-    people = simulate_people(size)
-    package.prepare(people)(simulate_measures(size, people, scans_first=package.scans_first))
+    n_scans = 10 * size.sites
+    small = Size(64, n_scans, size.sites, int(n_scans * size.subjects / size.scans))
+    people = comparison.people(small)
+    package.prepare(people).call(make_table(package, small, people))
 
 
-def measure(package: Package, size: Size) -> tuple[dict[str, float], np.ndarray]:
-    """Make the call four times: memory is that of the first, time the median of the others.
+def measure(comparison: Comparison, package: Package, size: Size) -> tuple[dict[str, float], Table]:
+    """Make the call several times: memory is that of the first, time the median of the others.
 
     The first also pays for memory that the process has never touched, which says more about
     the operating system than about the package.
     """
-    people = simulate_people(size)
-    call: Call = package.prepare(people)
-    table = simulate_measures(size, people, scans_first=package.scans_first)
+    people = comparison.people(size)
+    job = package.prepare(people)
+    table = make_table(package, size, people)
     baseline = settle_memory()
-    result = np.asarray(call(table))
-    extra = resident("VmHWM") - baseline - result.nbytes
-    walls, cpus = [], []
-    for _ in range(TIMED):
+    result, wall, cpu = timed(job, table)
+    extra = resident("VmHWM") - baseline - getattr(result, "nbytes", 0)
+    walls, cpus = [wall], [cpu]
+    for _ in range(package.timed):
         del result
-        cpu, wall = time.process_time(), time.perf_counter()
-        result = np.asarray(call(table))
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.process_time() - cpu)
-    by_scan = result if package.scans_first else result.T
-    return (
-        {"wall": median(walls), "cpu": median(cpus), "extra": extra, "input": table.nbytes},
-        by_scan[:, sampled_features(size)],
-    )
+        result, wall, cpu = timed(job, table)
+        walls.append(wall)
+        cpus.append(cpu)
+    if package.timed:
+        del walls[0], cpus[0]
+    measured = {
+        "wall": median(walls),
+        "cpu": median(cpus),
+        "extra": extra,
+        "input": table.nbytes,
+        "features": table.shape[1 if package.scans_first else 0],
+    }
+    found = compared(job, result, package)
+    measured["lost"] = float(np.isnan(found).mean())
+    features = sampled_features(found.shape[1])
+    by_scan = table if package.scans_first else table.T
+    return measured, found[:, features] / by_scan[:, : found.shape[1]][:, features].std(axis=0)
 
 
-def sampled_features(size: Size) -> slice:
+def timed(job: Job, table: Table) -> tuple[Any, float, float]:
+    """Make the call; return its result, wall time and processor time."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    result = job.call(table)
+    return result, time.perf_counter() - wall, time.process_time() - cpu
+
+
+def compared(job: Job, result: Any, package: Package) -> Table:
+    """Turn the result into rows by features."""
+    if job.compared is not None:
+        return job.compared(result)
+    array = np.asarray(result)
+    return array if package.scans_first else array.T
+
+
+def sampled_features(n_features: int) -> slice:
     """Every so many features."""
-    return slice(None, None, max(1, size.features // SAMPLED))
+    return slice(None, None, max(1, n_features // SAMPLED))
+
+
+def measure_r(comparison: Comparison, package: Package, size: Size) -> tuple[dict[str, Any], Table]:
+    """Let a script in R time itself."""
+    people = comparison.people(size)
+    table = make_table(package, size, people)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [str(Path(folder, name)) for name in ("people.csv", "measures.csv", "found.csv")]
+        people.to_csv(paths[0], index=False)
+        pd.DataFrame(table).to_csv(paths[1], index=False)
+        script = str(Path(__file__).with_name(package.script))
+        done = subprocess.run(
+            ["Rscript", script, *paths], stdout=subprocess.PIPE, text=True, check=True
+        )
+        found = pd.read_csv(paths[2]).to_numpy()
+    measured = json.loads(done.stdout) | {"features": table.shape[1]}
+    return measured, found / table.std(axis=0)
 
 
 def main() -> int:
     """Measure what the command line names."""
-    name, features, scans, sites, path = sys.argv[1:]
-    package, size = PACKAGES[name], Size(int(features), int(scans), int(sites))
+    part, name, features, scans, sites, subjects, path = sys.argv[1:]
+    comparison = COMPARISONS[part]
+    package = comparison.packages[name]
+    size = Size(int(features), int(scans), int(sites), int(subjects))
+    warnings.simplefilter("ignore")
     with contextlib.redirect_stdout(io.StringIO()):
-        warm_up(package, size.sites)
-        measured, sample = measure(package, size)
+        if package.script:
+            measured, sample = measure_r(comparison, package, size)
+        else:
+            warm_up(comparison, package, size)
+            measured, sample = measure(comparison, package, size)
     np.save(path, sample)
     print(json.dumps(measured))
     return 0

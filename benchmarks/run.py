@@ -1,9 +1,9 @@
-"""Build the benchmark's own virtual environment and run `combat_table.py` in it.
+"""Build the benchmark's own virtual environment and run `benchmark.py` in it.
 
-    python benchmarks/run.py [--quick] [--markdown docs/benchmarks.md]
+    python benchmarks/run.py [PART ...] [--quick] [--rounds N] [--page]
 
 The environment stands in `benchmarks/.venv`, apart from isoscan's own, because
-neuroHarmonize needs numpy 1. Arguments are those of `combat_table.py`.
+neuroHarmonize needs numpy 1. Arguments are those of `benchmark.py`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def install() -> None:
 def main() -> int:
     """Install, then measure."""
     install()
-    return subprocess.call([str(PYTHON), str(HERE / "combat_table.py"), *sys.argv[1:]])
+    return subprocess.call([str(PYTHON), str(HERE / "benchmark.py"), *sys.argv[1:]])
 
 
 if __name__ == "__main__":
