@@ -215,3 +215,13 @@ def test_site_effects_are_tidy(cohort) -> None:
         "SITE03": 20,
     }
     assert (effects[["shift_se", "scale_se"]] > 0).all(axis=None)
+
+
+def test_a_smooth_curve_of_what_is_predicted_is_refused_too(cohort) -> None:
+    with pytest.raises(TargetLeakError, match="'age' is preserved and is also the target y"):
+        iso.ComBat(smooth=["age"]).fit(
+            cohort.measures,
+            cohort.people.age,
+            sites=cohort.people.site,
+            covariates=cohort.people,
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Self
@@ -27,12 +27,13 @@ from isoscan.combat.inputs import (
     require_numeric,
 )
 from isoscan.combat.model import SiteModel, fit_deviations
-from isoscan.combat.moments import Scans, collect
+from isoscan.combat.moments import Moments, Scans, collect
 from isoscan.combat.newsites import shared_noise
 from isoscan.combat.participation import require_no_leak, scans_to_fit
 from isoscan.combat.regression import Deviations
-from isoscan.combat.robust import robust_deviations, squares_about
+from isoscan.combat.robust import robust_deviations
 from isoscan.combat.smooth import Penalty
+from isoscan.combat.training import Training
 from isoscan.design import Design, SmoothDesign, require_identifiable
 from isoscan.labels import warn_of_lookalikes
 
@@ -222,41 +223,59 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
     def _estimate(self, cohort: Cohort, scans: Scans) -> SiteModel:
         """Estimate what is expected, and how sites deviate; refuse and warn."""
         table = cohort.table
+        model = self._estimate_from(
+            lambda block: collect(table[:, block], scans, first_column=block.start),
+            Training.of(scans, self._penalties()),
+            table.shape[1],
+            table.dtype,
+            partial(robust_deviations, table, scans) if self.robust else None,
+        )
+        return replace(model, shared_noise=shared_noise(table, scans, model))
+
+    def _estimate_from(
+        self,
+        moments_of: Callable[[slice], Moments],
+        training: Training,
+        n_features: int,
+        dtype: np.dtype[Any],
+        robust: Callable[..., tuple[Deviations, Any]] | None = None,
+    ) -> SiteModel:
+        """Estimate from moments, wherever they come from."""
         reference = checks.reference_position(self)
         deviations, constant = fit_deviations(
-            lambda block: collect(table[:, block], scans, first_column=block.start),
-            scans.per_site,
-            table.shape[1],
+            moments_of,
+            training.per_site,
+            n_features,
             reference=reference,
-            tolerance=checks.noise_tolerance(table.dtype),
+            tolerance=checks.noise_tolerance(dtype),
             penalties=self._penalties(),
             n_jobs=self.n_jobs,
         )
         about = None
-        if self.robust:
-            deviations = robust_deviations(
-                table, scans, deviations, reference=reference, n_jobs=self.n_jobs
-            )
-            about = partial(squares_about, table, scans, deviations)
+        if robust is not None:
+            deviations, about = robust(deviations, reference=reference, n_jobs=self.n_jobs)
         checks.require_variation(self, deviations, constant)
         effects = self._shrink(deviations, reference, about)
-        model = self._site_model(deviations, effects, scans, reference)
-        checks.warn_of_data(self, deviations, constant, table)
-        return replace(model, shared_noise=shared_noise(table, scans, model))
+        checks.warn_of_data(self, deviations, constant, int(training.per_site.sum()), dtype)
+        return self._site_model(deviations, effects, training, reference)
 
     def _site_model(
-        self, deviations: Deviations, effects: SiteEffects, scans: Scans, reference: int | None
+        self,
+        deviations: Deviations,
+        effects: SiteEffects,
+        training: Training,
+        reference: int | None,
     ) -> SiteModel:
-        n_kept = scans.covariates.shape[1] - len(self.remove_design_.columns)
+        n_kept = len(training.mean) - len(self.remove_design_.columns)
         return SiteModel(
             intercept=deviations.intercept,
             slopes=deviations.slopes,
             sd=deviations.sd,
-            removed=np.arange(scans.covariates.shape[1]) >= n_kept,
-            removed_mean=scans.covariates.mean(axis=0),
+            removed=np.arange(len(training.mean)) >= n_kept,
+            removed_mean=training.mean,
             effects=effects,
             reference=reference,
-            curves=Curves.of(deviations.smooth, scans, self._penalties()),
+            curves=Curves.of(deviations.smooth, training),
         )
 
     def curve(

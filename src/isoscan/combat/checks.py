@@ -271,10 +271,11 @@ def warn_of_data(
     estimator: SiteHarmonizer,
     deviations: Deviations,
     constant: NDArray[np.bool_],
-    table: NDArray[Any],
+    n_scans: int,
+    dtype: np.dtype[Any],
 ) -> None:
     """Warn of what was missing, constant, or imprecise."""
-    _warn_of_missing(estimator, deviations, table.shape)
+    _warn_of_missing(estimator, deviations, n_scans)
     passed = estimator._names(deviations.sd == 0)
     if passed and len(estimator.sites_) > 1:
         warnings.warn(
@@ -284,7 +285,7 @@ def warn_of_data(
             stacklevel=5,
         )
     _warn_of_standstill(estimator, constant & (deviations.sd > 0))
-    _warn_of_precision(estimator, deviations, table.dtype)
+    _warn_of_precision(estimator, deviations, dtype)
 
 
 def _warn_of_standstill(estimator: SiteHarmonizer, constant: NDArray[np.bool_]) -> None:
@@ -304,15 +305,13 @@ def _warn_of_standstill(estimator: SiteHarmonizer, constant: NDArray[np.bool_]) 
     )
 
 
-def _warn_of_missing(
-    estimator: SiteHarmonizer, deviations: Deviations, shape: tuple[int, ...]
-) -> None:
+def _warn_of_missing(estimator: SiteHarmonizer, deviations: Deviations, n_scans: int) -> None:
     if deviations.count.shape[1] == 1:
         return
-    missing = shape[0] - deviations.count.sum(axis=0)
+    missing = n_scans - deviations.count.sum(axis=0)
     incomplete = estimator._names(missing > 0)
     warnings.warn(
-        f"{missing.sum():.0f} of {shape[0] * shape[1]} values missing, in "
+        f"{missing.sum():.0f} of {n_scans * missing.size} values missing, in "
         f"{count(len(incomplete), 'feature')} ({name_some(incomplete)}). They stay missing; the "
         f"others are harmonized from the scans that have them.",
         MissingValuesWarning,

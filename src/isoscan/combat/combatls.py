@@ -22,6 +22,7 @@ from isoscan.combat.scale import (
     harmonize_scaled,
     in_units_of_reference,
 )
+from isoscan.combat.training import Training
 from isoscan.design import Design, require_identifiable
 
 
@@ -167,7 +168,7 @@ class ComBatLS(SiteHarmonizer):
         if reference is not None:
             found, log_sd = in_units_of_reference(found, log_sd, reference)
         effects = self._shrink(found, reference)
-        checks.warn_of_data(self, found, constant, table)
+        checks.warn_of_data(self, found, constant, len(table), table.dtype)
         checks.warn_of_single_spread(self, fit.converged | (found.sd == 0))
         return self._scale_model(fit, found, effects, log_sd, scans, reference)
 
@@ -180,7 +181,7 @@ class ComBatLS(SiteHarmonizer):
         scans: Scans,
         reference: int | None,
     ) -> ScaleModel:
-        plain = self._site_model(found, effects, scans, reference)
+        plain = self._site_model(found, effects, Training.of(scans), reference)
         return ScaleModel(
             **vars(plain),
             log_sd=log_sd,

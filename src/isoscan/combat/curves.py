@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from isoscan.combat.moments import Scans
 from isoscan.combat.smooth import Penalty, SmoothFit, standard_errors
+from isoscan.combat.training import Training
 from isoscan.errors import DataError, MissingColumnError, name_some
 
 if TYPE_CHECKING:
@@ -54,17 +54,15 @@ class Curves:
     centre: Array
 
     @classmethod
-    def of(cls, fit: SmoothFit | None, scans: Scans, penalties: Sequence[Penalty]) -> Curves | None:
+    def of(cls, fit: SmoothFit | None, training: Training) -> Curves | None:
         """Keep what a fit says about its curves.
 
         Parameters
         ----------
         fit : SmoothFit or None
             Fit of all features; None if there are no curves.
-        scans : Scans
-            Training scans.
-        penalties : sequence of Penalty
-            Columns of each curve.
+        training : Training
+            The training scans' covariates.
 
         Returns
         -------
@@ -73,12 +71,7 @@ class Curves:
         """
         if fit is None:
             return None
-        products = scans.centred.products.sum(axis=0)[..., 0]
-        centre = scans.covariates.mean(axis=0)
-        for penalty in penalties:
-            columns = scans.covariates[:, penalty.columns]
-            centre[penalty.columns] = columns[columns.any(axis=1)].mean(axis=0)
-        return cls(fit.smoothing, fit.edf, fit.variance, products, centre)
+        return cls(fit.smoothing, fit.edf, fit.variance, training.products, training.centre)
 
 
 def join_curves(parts: Sequence[SmoothFit]) -> SmoothFit | None:

@@ -22,6 +22,7 @@ from isoscan.combat.joint import deviations_of_levels, fit_jointly, of_cells, sh
 from isoscan.combat.model import SiteModel
 from isoscan.combat.moments import Scans, collect
 from isoscan.combat.newsites import estimate_alone, estimate_like_training
+from isoscan.combat.training import Training
 from isoscan.design.smooth import Bounds
 
 
@@ -49,8 +50,9 @@ class ComBat(SiteHarmonizer):
     smooth_outside : {"clamp", "error"}
         What to do with values beyond the bounds: expect what is expected at the bound, with
         a warning; or refuse them.
-    prior : {"parametric", None}
-        Empirical Bayes, or None for each site's raw estimates.
+    prior : {"parametric", "nonparametric", None}
+        Empirical Bayes with fitted distributions, or with the other features as they are;
+        None for each site's raw estimates.
     mean_only : bool
         Correct shifts only.
     robust : bool
@@ -117,7 +119,7 @@ class ComBat(SiteHarmonizer):
         smooth: Sequence[str] = (),
         smooth_bounds: Bounds = None,
         smooth_outside: Literal["clamp", "error"] = "clamp",
-        prior: Literal["parametric"] | None = "parametric",
+        prior: Literal["parametric", "nonparametric"] | None = "parametric",
         mean_only: bool = False,
         robust: bool = False,
         reference: str | None = None,
@@ -193,8 +195,9 @@ class ComBat(SiteHarmonizer):
         effects = shrink_in_turn(
             fit, cells, self.batches_, how, mean_only=self.mean_only, n_jobs=self.n_jobs
         )
-        checks.warn_of_data(self, found, constant, table)
-        return self._site_model(found, effects, scans, None)
+        one = replace(found, count=found.count[self.batches_.parts[0]])
+        checks.warn_of_data(self, one, constant, len(table), table.dtype)
+        return self._site_model(found, effects, Training.of(scans), None)
 
     def _apply(self, cohort: Cohort, scans: Scans) -> NDArray[Any]:
         if self.batches_ is None:

@@ -14,6 +14,7 @@ from isoscan.combat.cohort import Cohort
 from isoscan.combat.effects import Shrinkage
 from isoscan.combat.inputs import infinities_named
 from isoscan.combat.moments import Scans
+from isoscan.combat.training import Training
 from isoscan.combat.visit_checks import require_people, require_visits, warn_of_boundary
 from isoscan.combat.visits import (
     VisitModel,
@@ -179,8 +180,8 @@ class LongitudinalComBat(SiteHarmonizer):
         )
         constant = (found.variance == 1.0) & (found.count > 1)
         checks.require_variation(self, found, constant)
-        plain = self._site_model(found, self._shrink(found, None), scans, None)
-        checks.warn_of_data(self, found, constant, table)
+        plain = self._site_model(found, self._shrink(found, None), Training.of(scans), None)
+        checks.warn_of_data(self, found, constant, len(table), table.dtype)
         warn_of_boundary(self, fit.singular & (found.sd > 0))
         between = np.nan_to_num(fit.between)
         return VisitModel(

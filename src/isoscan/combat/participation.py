@@ -30,17 +30,20 @@ def require_no_leak(
     estimator: SiteHarmonizer, target: Any, covariates: pd.DataFrame | None
 ) -> None:
     """Refuse to preserve what will be predicted: test scans would carry the answer."""
-    if target is None or covariates is None or estimator.preserve is None:
+    names = variables(parse_formula(estimator.preserve)) if estimator.preserve else []
+    smooth = [estimator.smooth] if isinstance(estimator.smooth, str) else estimator.smooth
+    names += [part for term in smooth for part in term.split(":")]
+    if target is None or covariates is None or not names:
         return
     answers = np.asarray(target)
     if answers.shape != (len(covariates),):
         return
-    for name in variables(parse_formula(estimator.preserve)):
+    for name in names:
         if name in covariates and bool((covariates[name].to_numpy() == answers).all()):
             raise TargetLeakError(
                 f"'{name}' is preserved and is also the target y: harmonizing a test scan would "
                 f"need its answer, and would write it into the measures. Leave '{name}' out of "
-                f"preserve, or harmonize without y what is not used for prediction.",
+                f"the formula, or harmonize without y what is not used for prediction.",
                 covariate=name,
             )
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from scipy.stats import norm
 
 from isoscan.combat.blocks import for_each_block
 from isoscan.combat.moments import Scans
+from isoscan.combat.priors import SquaresAbout
 from isoscan.combat.regression import Deviations
 
 Array = NDArray[np.float64]
@@ -87,7 +89,7 @@ def robust_deviations(
     *,
     reference: int | None,
     n_jobs: int | None = None,
-) -> Deviations:
+) -> tuple[Deviations, Callable[[int, NDArray[np.intp]], SquaresAbout]]:
     """Measure spread, shift and variance again, by median and midvariance.
 
     Parameters
@@ -105,8 +107,10 @@ def robust_deviations(
 
     Returns
     -------
-    Deviations
+    deviations : Deviations
         The same expected values, with robust spread, shift and variance.
+    squares_about : callable
+        Takes a site and the numbers of features; see `squares_about`.
     """
     sd = np.zeros_like(linear.sd)
     shift, variance = np.full_like(linear.shift, np.nan), np.full_like(linear.shift, np.nan)
@@ -125,7 +129,8 @@ def robust_deviations(
     for_each_block(measure, len(scans.order), table.shape[1], n_jobs)
     variance[variance < STANDSTILL] = 1.0  # as where moments say that a site stands still
     variance[np.broadcast_to(linear.count, variance.shape) < 2] = np.nan
-    return replace(linear, sd=sd, shift=shift, variance=variance)
+    robust = replace(linear, sd=sd, shift=shift, variance=variance)
+    return robust, partial(squares_about, table, scans, robust)
 
 
 def squares_about(
