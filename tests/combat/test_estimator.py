@@ -115,7 +115,7 @@ def test_folds_that_leave_a_site_out_are_explained(cohort, routed) -> None:
 
 
 def test_preserving_what_is_predicted_is_refused(cohort) -> None:
-    with pytest.raises(TargetLeakError, match="'age' is preserved and is also the target y"):
+    with pytest.raises(TargetLeakError, match="'age' is in the model and is also the target y"):
         iso.ComBat("age + C(sex)").fit(
             cohort.measures,
             cohort.people.age,
@@ -218,7 +218,7 @@ def test_site_effects_are_tidy(cohort) -> None:
 
 
 def test_a_smooth_curve_of_what_is_predicted_is_refused_too(cohort) -> None:
-    with pytest.raises(TargetLeakError, match="'age' is preserved and is also the target y"):
+    with pytest.raises(TargetLeakError, match="'age' is in the model and is also the target y"):
         iso.ComBat(smooth=["age"]).fit(
             cohort.measures,
             cohort.people.age,

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 def require_no_leak(
     estimator: SiteHarmonizer, target: Any, covariates: pd.DataFrame | None
 ) -> None:
-    """Refuse to preserve what will be predicted: test scans would carry the answer."""
-    names = variables(parse_formula(estimator.preserve)) if estimator.preserve else []
+    """Refuse to model what will be predicted: test scans would carry the answer."""
+    formulas = (estimator.preserve, estimator.remove, getattr(estimator, "scale", None))
+    names = [name for text in formulas if text for name in variables(parse_formula(text))]
     smooth = [estimator.smooth] if isinstance(estimator.smooth, str) else estimator.smooth
     names += [part for term in smooth for part in term.split(":")]
     if target is None or covariates is None or not names:
@@ -41,7 +42,7 @@ def require_no_leak(
     for name in names:
         if name in covariates and bool((covariates[name].to_numpy() == answers).all()):
             raise TargetLeakError(
-                f"'{name}' is preserved and is also the target y: harmonizing a test scan would "
+                f"'{name}' is in the model and is also the target y: harmonizing a test scan would "
                 f"need its answer, and would write it into the measures. Leave '{name}' out of "
                 f"the formula, or harmonize without y what is not used for prediction.",
                 covariate=name,
