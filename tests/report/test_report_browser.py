@@ -240,6 +240,24 @@ def test_a_harmonized_cohort_opens_without_error_and_its_picker_works(browser, t
     assert [entry for entry in browser.get_log("browser") if entry["level"] != "INFO"] == []
 
 
+def test_curves_of_the_picked_feature_are_drawn_a_line_per_level(browser, tmp_path):
+    cohort = simulate_tables(6, (30, 26), random_state=2)
+    table = cohort.people.join(cohort.measures)
+    done = iso.harmonize(table, preserve="C(sex)", smooth=["age:sex"])
+    folder = done.to_folder(tmp_path / "out")
+    browser.get_log("browser")
+    prefer(browser)
+    browser.get((folder / "report.html").as_uri())
+    lines = browser.find_elements("css selector", "#curve-plot .curve .line")
+    assert len(lines) == 2
+    assert len(browser.find_elements("css selector", "#curve-plot .curve .band")) == 2
+    first = lines[0].get_attribute("d")
+    browser.find_elements("css selector", "#options li")[3].click()
+    assert find(browser, "#curve-plot .curve .line").get_attribute("d") != first
+    assert find(browser, "#curves figure").is_displayed()
+    assert [entry for entry in browser.get_log("browser") if entry["level"] != "INFO"] == []
+
+
 def test_opening_all_findings_hides_the_brief_ones(page):
     brief, details = (find(page, f".verdict > {css}") for css in (".findings", "details"))
     assert brief.is_displayed()

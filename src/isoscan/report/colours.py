@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 BEFORE, AFTER = "#b8782f", "#2a6fb0"
 BLUE, RED = "#2972bf", "#cc3d33"
 STRONG = "#8a5cb3"
+LEVELS = ("#4477aa", "#ddaa33", "#44aa99", "#aa4499", "#999933", "#cc6677", "#88ccee")
+"""Levels of a category."""
 P_STEPS = (0.001, 0.01, 0.05)
 
 

@@ -91,13 +91,17 @@ def draw_site_medians(features: Facts) -> Drawing:
     return drawing
 
 
-def draw_model_effects(site_effects: Facts) -> Drawing:
+def draw_model_effects(site_effects: Facts, *, name: str = "model", sort: bool = True) -> Drawing:
     """Heat maps of what the model takes out: shift and scale.
 
     Parameters
     ----------
     site_effects : mapping
         Keys sites, features, shift and scale (matrices, sites in rows).
+    name : str
+        Name of the drawing.
+    sort : bool
+        Put the feature with the largest shifts first, or keep the order.
 
     Returns
     -------
@@ -108,8 +112,8 @@ def draw_model_effects(site_effects: Facts) -> Drawing:
     shift = pd.DataFrame(np.array(site_effects["shift"], dtype=float), sites, features)
     scale = pd.DataFrame(np.array(site_effects["scale"], dtype=float), sites, features)
     ratio = scale.where(scale > 0).transform(np.log2)
-    order = order_by_effect(shift)
-    with drawing_on_page("model", (WIDTH, 2.8 + 0.4 * len(sites))) as (figure, drawing):
+    order = order_by_effect(shift) if sort else np.arange(len(features))
+    with drawing_on_page(name, (WIDTH, 2.8 + 0.4 * len(sites))) as (figure, drawing):
         rows = figure.subplots(2, 1, sharex=True)
         named: tuple[tuple[str, pd.DataFrame, str, str], ...] = (
             ("shift", shift, " SD", "residual SD"),

@@ -31,7 +31,7 @@ def list_features(evaluate: Facts) -> dict[str, Any]:
     rows = [
         {
             "feature": evaluate["features"][feature],
-            "cells": [_cell(values[feature], write) for _, values, write in measured],
+            "cells": [write_cell(values[feature], write) for _, values, write in measured],
         }
         for feature in order[:MOST_ROWS]
     ]
@@ -137,6 +137,24 @@ def list_values(describe: Facts) -> list[dict[str, Any]]:
     ]
 
 
+def write_cell(value: Any, write: Any) -> dict[str, Any]:
+    """Write a number for people, and for sorting.
+
+    Parameters
+    ----------
+    value : float or None
+        The number.
+    write : callable
+        Makes text of it.
+
+    Returns
+    -------
+    dict
+        Keys text and value.
+    """
+    return {"text": write(value), "value": f"{value:.6g}" if is_number(value) else ""}
+
+
 def _measured(evaluate: Facts) -> list[tuple[str, Any, Any]]:
     effects = evaluate["site_effects"]
     named = (
@@ -160,10 +178,6 @@ def _measured(evaluate: Facts) -> list[tuple[str, Any, Any]]:
 def _terms(evaluate: Facts) -> Facts:
     terms: Facts = (evaluate.get("biology") or {}).get("terms") or {}
     return terms
-
-
-def _cell(value: Any, write: Any) -> dict[str, Any]:
-    return {"text": write(value), "value": f"{value:.6g}" if is_number(value) else ""}
 
 
 def _covariate(facts: Facts, site: str) -> list[dict[str, Any]]:

@@ -7,16 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from isoscan.combat import ComBat
+from isoscan.combat.base import SiteHarmonizer
 from isoscan.combat.store import software_versions
+from isoscan.report.components import describe_components
+from isoscan.report.curves import describe_curves
+from isoscan.report.spread import describe_spread
+from isoscan.report.subjects import describe_subjects
 
 
-def describe_model(model: ComBat, notes: Iterable[Mapping[str, str]] = ()) -> dict[str, Any]:
+def describe_model(
+    model: SiteHarmonizer, notes: Iterable[Mapping[str, str]] = ()
+) -> dict[str, Any]:
     """Describe a fitted model for the report.
 
     Parameters
     ----------
-    model : ComBat
+    model : ComBat, CovBat, ...
         A fitted model.
     notes : iterable of mapping
         Warnings of the fit: code and sentence.
@@ -45,6 +51,10 @@ def describe_model(model: ComBat, notes: Iterable[Mapping[str, str]] = ()) -> di
             "shift": effects.shift,
             "scale": np.sqrt(effects.variance),
         },
+        "curves": describe_curves(model),
+        "components": describe_components(model),
+        "spread": describe_spread(model),
+        "subjects": describe_subjects(model),
         "methods_text": model.methods_text_,
         "citations": model.citations_,
     }
@@ -53,7 +63,7 @@ def describe_model(model: ComBat, notes: Iterable[Mapping[str, str]] = ()) -> di
 def describe_columns(
     columns: Iterable[str],
     features: Iterable[str],
-    model: ComBat,
+    model: SiteHarmonizer,
     sidecar: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Say in a BIDS sidecar what the columns of a harmonized table are.
@@ -64,7 +74,7 @@ def describe_columns(
         Columns of the table.
     features : iterable of str
         Those that were harmonized.
-    model : ComBat
+    model : ComBat, CovBat, ...
         The model that did it.
     sidecar : mapping, optional
         What was known about the columns; kept.

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isoscan.errors import count
+from isoscan.report.components import draw_components
+from isoscan.report.curves import draw_curves
 from isoscan.report.drawings import (
     draw_ks,
     draw_model_effects,
@@ -24,8 +26,11 @@ from isoscan.report.drawings import (
 )
 from isoscan.report.facts import as_plain
 from isoscan.report.listing import list_changes, list_features, list_sites, list_values
+from isoscan.report.model_listing import list_curves, list_spread, list_subjects
 from isoscan.report.prediction import accuracy_after, footnote
+from isoscan.report.spread import draw_spread
 from isoscan.report.strips import draw_covariates
+from isoscan.report.subjects import draw_subjects
 from isoscan.report.svg import Drawing
 from isoscan.report.wording import number, percent, plain_term
 from isoscan.tables.write import write_atomically
@@ -34,6 +39,12 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _WORDS = {"problem": "Problem", "warning": "Caution", "note": "Note", "good": "Good"}
+_METHOD_SECTIONS = {
+    "curves": "Curves",
+    "components": "Components",
+    "spread": "Spread",
+    "subjects": "Subjects",
+}
 _NO_MARKUP = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 
 Facts = Mapping[str, Any]
@@ -87,6 +98,7 @@ def render_report(facts: Facts) -> str:
             outliers=_outliers(describe),
             plain_sentences=_sentences(describe),
             values_table=list_values(describe),
+            **_method_parts(model),
             paragraphs=_paragraphs(model.get("methods_text")),
             p_legend=p_legend(),
         )
@@ -158,11 +170,31 @@ def _draw(facts: Facts) -> dict[str, Drawing]:
         drawings["model"] = draw_model_effects(model["site_effects"])
     if describe and describe.get("covariates"):
         drawings["covariates"] = draw_covariates(describe)
+    return drawings | _draw_method(model or {})
+
+
+def _draw_method(model: Facts) -> dict[str, Drawing]:
+    """What only some methods have: curves, components, spread, subjects."""
+    drawings: dict[str, Drawing] = {}
+    if model.get("curves"):
+        drawings |= {drawing["name"]: drawing for drawing in draw_curves(model["curves"])}
+    if model.get("components"):
+        drawings |= draw_components(model["components"])
+    if model.get("spread"):
+        drawings["spread"] = draw_spread(model["spread"])
+    if model.get("subjects"):
+        drawings["subjects"] = draw_subjects(model["subjects"])
     return drawings
 
 
+def _method_parts(model: Facts) -> dict[str, Any]:
+    lists = {"curves": list_curves, "spread": list_spread, "subjects": list_subjects}
+    tables = {name: write(model[name]) for name, write in lists.items() if model.get(name)}
+    return {"method_tables": tables}
+
+
 def _sections(facts: Facts, drawings: Mapping[str, Drawing]) -> list[dict[str, str]]:
-    evaluate = facts["evaluate"] or {}
+    evaluate, model = facts["evaluate"] or {}, facts["model"] or {}
     present = {
         "summary": ("Summary", True),
         "features": ("Features", facts["features"]),
@@ -172,6 +204,7 @@ def _sections(facts: Facts, drawings: Mapping[str, Drawing]) -> list[dict[str, s
             evaluate.get("distributions") or evaluate.get("predictability"),
         ),
         "biology": ("Biology", evaluate.get("biology")),
+        **{name: (title, model.get(name)) for name, title in _METHOD_SECTIONS.items()},
         "sample": ("Sample", facts["describe"]),
         "methods": ("Methods", facts["model"]),
     }
@@ -186,15 +219,22 @@ def _subtitle(facts: Facts) -> str:
         parts += [count(size["scans"], "scan"), count(size["sites"], "site")]
         parts.append(count(features, "feature"))
     if facts["model"]:
-        preserve = facts["model"].get("preserve")
-        parts.append(facts["model"]["method"] + (f", preserving {preserve}" if preserve else ""))
+        parts.append(_method(facts["model"]))
     return " · ".join(parts)
+
+
+def _method(model: Facts) -> str:
+    curves = [told["covariate"] for told in (model.get("curves") or {}).get("drawn", ())]
+    kept = [model["preserve"]] if model.get("preserve") else []
+    kept += [f"a curve of {name}" for name in dict.fromkeys(curves)]
+    return str(model["method"]) + (f", preserving {' and '.join(kept)}" if kept else "")
 
 
 def _browser_data(facts: Facts, drawings: Mapping[str, Drawing]) -> dict[str, Any]:
     return {
         "features": facts["features"],
         "numbers": list_changes(facts["evaluate"]) if facts["evaluate"] else {},
+        "curves": ((facts["model"] or {}).get("curves") or {}).get("drawn", []),
         "panels": {name: drawing["panels"] for name, drawing in drawings.items()},
     }
 
@@ -220,6 +260,13 @@ def _paragraphs(text: Any) -> list[str]:
     return [part for part in parts if part.strip()]
 
 
+def _option(value: Any) -> str:
+    """Write the value of an option as a person would."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_option(part)}" for name, part in value.items())
+    return ", ".join(map(_option, value)) if isinstance(value, list) else str(value)
+
+
 @cache
 def _templates() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -232,6 +279,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(percent=percent, number=number, plain_term=plain_term, words=_WORDS)
+    environment.globals.update(option=_option)
     return environment
 
 

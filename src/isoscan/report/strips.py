@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isoscan.report.arrange import shorten
+from isoscan.report.colours import LEVELS
 from isoscan.report.svg import MUTED, TEXT, WIDTH, Drawing, drawing_on_page
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_LEVEL_COLOURS = ("#4477aa", "#ddaa33", "#44aa99", "#aa4499", "#999933", "#cc6677", "#88ccee")
 _BAND = "#44aa99"
 
 Facts = Mapping[str, Any]
@@ -73,8 +73,8 @@ def _draw_shares(axes: Axes, facts: Facts, sites: list[str]) -> None:
     )  # fmt: skip
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     start = np.zeros(len(sites))
-    for position, level in enumerate(facts["levels"][: len(_LEVEL_COLOURS)]):
-        colour = _LEVEL_COLOURS[position]
+    for position, level in enumerate(facts["levels"][: len(LEVELS)]):
+        colour = LEVELS[position]
         axes.barh(
             range(len(sites)), shares[:, position], 0.72, left=start, color=colour,
             alpha=0.75, label=shorten(str(level), 14),

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import accumulate, pairwise
 from typing import Any, TypeGuard
 
 NONE = "–"
 NO_BREAK = "\u00a0"
+_CODED = re.compile(r"(?:C\()?([^(),\[\]:]+)(?:,[^)]*)?\)?\[(?:T\.)?([^\]]*)\]")
+_POLYNOMIAL = re.compile(r"poly\(([^(),]+),[^()]*\)\[(\d+)\]")
+_DEGREES = {1: "linear", 2: "quadratic", 3: "cubic"}
 
 
 def percent(share: float | None) -> str:
@@ -99,15 +103,57 @@ def plain_term(term: str) -> str:
     Returns
     -------
     str
-        Name of the covariate and, after a colon, its level.
+        Name of the covariate and, after a colon, its level; the parts of an interaction
+        are separated by a comma.
 
     Examples
     --------
     >>> plain_term("C(sex)[T.M]"), plain_term("age"), plain_term("diagnosis[patient]")
     ('sex: M', 'age', 'diagnosis: patient')
+    >>> plain_term("poly(age, 3)[1]"), plain_term("poly(age, 3)[2]:C(sex)[F]")
+    ('age (linear)', 'age (quadratic), sex: F')
     """
-    coded = re.fullmatch(r"(?:C\()?([^(),\[\]:]+)(?:,[^)]*)?\)?\[(?:T\.)?([^\]]*)\]", term)
-    return f"{coded[1].strip()}: {coded[2]}" if coded else term
+    return ", ".join(_plain_factor(factor) for factor in _factors(term))
+
+
+def _factors(term: str) -> list[str]:
+    """Parts of an interaction: what stands between colons outside brackets."""
+    depth = list(accumulate((sign in "([") - (sign in ")]") for sign in term))
+    ends = [at for at, sign in enumerate(term) if sign == ":" and depth[at] == 0]
+    edges = [-1, *ends, len(term)]
+    return [term[start + 1 : stop] for start, stop in pairwise(edges)]
+
+
+def _plain_factor(factor: str) -> str:
+    bend = _POLYNOMIAL.fullmatch(factor)
+    if bend:
+        degree = int(bend[2])
+        return f"{bend[1].strip('` ')} ({_DEGREES.get(degree, f'degree {degree}')})"
+    coded = _CODED.fullmatch(factor)
+    return f"{coded[1].strip()}: {coded[2]}" if coded else factor
+
+
+def plain_levels(name: str, by: tuple[str, str] | None) -> str:
+    """Name a curve by its covariate, and by the level it is for.
+
+    Parameters
+    ----------
+    name : str
+        Covariate.
+    by : tuple of (str, str) or None
+        Category and level.
+
+    Returns
+    -------
+    str
+        As `plain_term` writes interactions.
+
+    Examples
+    --------
+    >>> plain_levels("age", None), plain_levels("age", ("sex", "F"))
+    ('age', 'age, sex: F')
+    """
+    return name if by is None else f"{name}, {by[0]}: {by[1]}"
 
 
 def is_number(value: Any) -> TypeGuard[float]:

@@ -235,6 +235,7 @@
     }
   };
 
+  const levelColours = ["#4477aa", "#ddaa33", "#44aa99", "#aa4499", "#999933", "#cc6677", "#88ccee"];
   const ruler = document.createElement("canvas").getContext("2d");
   const fit = (text, room) => {
     ruler.font = `12.5px ${getComputedStyle(document.body).fontFamily}`;
@@ -277,6 +278,41 @@
       draw(panel, "text", { class: "muted", x: left + panelWidth / 2, y: top + panelHeight + 33, "text-anchor": "middle" }, fit(features.names[chosen], panelWidth).text);
     });
     listNumbers(order);
+    byId("curve-plot").textContent = "";
+    data.curves.forEach((told) => drawCurves(told, Math.min(width, 720)));
+  };
+
+  const drawCurves = (told, width) => {
+    const name = features.names[chosen], named = told.by !== null;
+    if (!Object.hasOwn(told.curves, name)) return;
+    const curves = told.curves[name];
+    const ends = (sign) => curves.flatMap(([value, half]) => value.map((v, index) => v + sign * half[index]));
+    const from = Math.min(...ends(-1), 0), to = Math.max(...ends(1), 0) || from + 1;
+    const first = told.at[0], last = told.at[told.at.length - 1];
+    const left = 70, right = width - 12, top = 26, bottom = 196;
+    const x = (value) => left + ((value - first) / (last - first)) * (right - left);
+    const y = (value) => bottom - ((value - from) / (to - from)) * (bottom - top);
+    const svg = draw(byId("curve-plot"), "svg", { viewBox: `0 0 ${width} 236`, role: "img", "data-covariate": told.covariate, "aria-label": `What ${told.covariate} adds to ${name}, with a 95 % band` });
+    draw(svg, "text", { class: "panel-title", x: left, y: 15 }, `what ${told.covariate} adds`);
+    for (const [value, text] of ticks(from, to, 5)) {
+      draw(svg, "line", { class: "grid", x1: left, x2: right, y1: y(value), y2: y(value) });
+      draw(svg, "text", { class: "muted", x: left - 8, y: y(value) + 4, "text-anchor": "end" }, text);
+    }
+    for (const [value, text] of ticks(first, last, Math.max((right - left) / 75, 2))) {
+      draw(svg, "text", { class: "muted", x: x(value), y: bottom + 17, "text-anchor": "middle" }, text);
+    }
+    draw(svg, "text", { class: "muted", x: (left + right) / 2, y: bottom + 34, "text-anchor": "middle" }, fit(told.covariate, right - left).text);
+    const path = (points) => "M" + points.map(([a, b]) => `${x(a).toFixed(1)} ${y(b).toFixed(1)}`).join("L");
+    const groups = told.levels.map((_, place) => draw(svg, "g", { class: "curve", style: `--c:${named ? levelColours[place % levelColours.length] : "var(--after)"}` }));
+    const edge = (place, sign) => told.at.map((value, index) => [value, curves[place][0][index] + sign * curves[place][1][index]]);
+    groups.forEach((group, place) => draw(group, "path", { class: "band", d: `${path([...edge(place, 1), ...edge(place, -1).reverse()])}Z` }));
+    groups.forEach((_, place) => draw(draw(svg, "g", { class: "curve", style: groups[place].getAttribute("style") }), "path", { class: "line", d: path(edge(place, 0)) }));
+    let end = right;
+    for (let place = told.levels.length - 1; named && place >= 0; place--) {
+      const label = fit(told.levels[place], 120);
+      draw(groups[place], "text", { x: end, y: 15, "text-anchor": "end", style: "fill:var(--c);font-weight:600" }, label.text);
+      end -= label.width + 16;
+    }
   };
 
   const listNumbers = (order) => {
