@@ -46,17 +46,21 @@ def harmonize(
         If a measure is infinite.
     """
     result = np.empty(table.shape, dtype=table.dtype)
+    ones = np.column_stack([np.ones(len(scans.order)), scans.covariates])
 
     def apply_block(block: slice) -> None:
-        factor, addend, weights = _affine_maps(model, block)
+        factor, lines = _affine_maps(model, block)
         before, after = table[:, block], result[:, block]
         for site, part in scans.present:
-            rows, covariates = scans.rows[site], scans.covariates[part]
+            rows = scans.rows[site]
             if site == model.reference or site >= len(model.effects.shift):
                 after[rows] = before[rows]
                 continue
             values = scans.gather(before, site)
-            _adjust(values, covariates, factor[site], addend[site], weights[:, site])
+            values *= factor[site]
+            # Not by a matrix product of the linear algebra library: its rounding depends on
+            # the number of rows.
+            values += np.einsum("sc,cf->sf", ones[part], lines[:, site])
             if not np.isfinite(np.vdot(values, values)):
                 refuse_infinite(values, scans.order[part], block.start)
             after[rows] = values
@@ -68,8 +72,8 @@ def harmonize(
     return result
 
 
-def _affine_maps(model: SiteModel, block: slice) -> tuple[Array, Array, Array]:
-    """Factor and addend of every site, and what a unit of each covariate adds there.
+def _affine_maps(model: SiteModel, block: slice) -> tuple[Array, Array]:
+    """Factor of every site; and what is added there, for 1 and a unit of each covariate.
 
     With m what is expected of a scan, s the residual SD, and g and d a site's shift and
     scale, y becomes ((y - m)/s - g)/d s + m' = y/d + m' - m/d - s g/d, where m' leaves
@@ -77,20 +81,10 @@ def _affine_maps(model: SiteModel, block: slice) -> tuple[Array, Array, Array]:
     """
     effects, slopes = model.effects, model.slopes[:, block]
     factor = 1.0 / np.sqrt(effects.variance[:, block])
-    addend = model.intercept[block] * (1.0 - factor)
-    addend -= model.sd[block] * effects.shift[:, block] * factor
-    addend += (model.removed_mean[:, None] * slopes)[model.removed].sum(axis=0)
+    lines = np.empty((1 + len(slopes), *factor.shape))
+    lines[0] = model.intercept[block] * (1.0 - factor)
+    lines[0] -= model.sd[block] * effects.shift[:, block] * factor
+    lines[0] += (model.removed_mean[:, None] * slopes)[model.removed].sum(axis=0)
     kept = np.where(model.removed, 0.0, 1.0)[:, None, None]
-    return factor, addend, slopes[:, None] * (kept - factor)
-
-
-def _adjust(values: Array, covariates: Array, factor: Array, addend: Array, weights: Array) -> None:
-    """Harmonize the scans of one site in place.
-
-    Not by a matrix product of the linear algebra library: its rounding depends on the
-    number of rows.
-    """
-    values *= factor
-    values += addend
-    if len(weights):
-        values += np.einsum("sc,cf->sf", covariates, weights)
+    np.multiply(slopes[:, None], kept - factor, out=lines[1:])
+    return factor, lines

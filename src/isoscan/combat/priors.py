@@ -142,13 +142,13 @@ def shrink(
     start_shift = np.where(count > 0, shift, 0.0)
     start_variance = np.where(np.isnan(variance), prior.variance_mean, variance)
     squares = np.where(count > 1, (count - 1.0) * variance, 0.0)
-    count = np.broadcast_to(count, start_shift.shape)
     chunks = [
         _Chunk(
+            part.start,
             start_shift[part],
             start_variance[part],
             squares[part],
-            count[part],
+            count if count.size == 1 else count[part],
             prior,
             None if squares_about is None else partial(squares_about, part),
         )
@@ -165,7 +165,11 @@ def shrink(
             break
         # Next time, look first where something moved.
         chunks.sort(key=lambda chunk: not chunk.moved)
-    return start_shift, start_variance
+    chunks.sort(key=lambda chunk: chunk.start)
+    return (
+        np.concatenate([chunk.shift for chunk in chunks]),
+        np.concatenate([chunk.variance for chunk in chunks]),
+    )
 
 
 def _parts(n_features: int) -> list[slice]:
@@ -174,10 +178,15 @@ def _parts(n_features: int) -> list[slice]:
 
 
 class _Chunk:
-    """Features that fit into the cache together; `shift` and `variance` change in place."""
+    """Features that fit into the cache together.
+
+    With one count for all features most of the arrays below are single numbers. The two
+    estimates change places with buffers, so that a sweep allocates nothing.
+    """
 
     def __init__(
         self,
+        start: int,
         shift: Array,
         variance: Array,
         squares: Array,
@@ -185,39 +194,42 @@ class _Chunk:
         prior: Prior,
         squares_about: Callable[[Array], Array] | None,
     ) -> None:
-        self.shift, self.variance, self.prior = shift, variance, prior
-        self.squares_about = squares_about
-        self.raw_shift = shift.copy()
-        self.half_count = 0.5 * count
+        self.start, self.prior, self.squares_about = start, prior, squares_about
+        self.raw_shift, self.shift, self.variance = shift, shift, variance
+        self.new_shift, self.new_variance = np.empty_like(shift), np.empty_like(shift)
         self.precision = count * prior.shift_variance
         self.weighted_shift = self.precision * shift
-        self.half_squares = 0.5 * squares + prior.rate
-        self.degrees = self.half_count + (prior.shape - 1.0)
+        self.degrees = 0.5 * count + (prior.shape - 1.0)
+        self.share = 0.5 * count / self.degrees
+        self.base = (0.5 * squares + prior.rate) / self.degrees
         self.moved = True
 
     def sweep(self, tolerance: float | None, *, signed: bool) -> None:
         """Update once; with a tolerance, note whether anything changed by more."""
-        shift = self.variance * self.prior.shift_mean
+        shift, variance = self.new_shift, self.new_variance
+        np.multiply(self.variance, self.prior.shift_mean, out=shift)
         shift += self.weighted_shift
-        shift /= self.precision + self.variance
-        variance = self._variance_given(shift)
+        np.add(self.variance, self.precision, out=variance)
+        shift /= variance
+        self._put_variance_given(shift, variance)
         if tolerance is not None:
             self.moved = _changed(shift, self.shift, tolerance, signed) or _changed(
                 variance, self.variance, tolerance, signed
             )
-        self.shift[...], self.variance[...] = shift, variance
+        keep = self.shift is self.raw_shift
+        self.new_shift = np.empty_like(shift) if keep else self.shift
+        self.shift, self.variance, self.new_variance = shift, variance, self.variance
 
-    def _variance_given(self, shift: Array) -> Array:
+    def _put_variance_given(self, shift: Array, variance: Array) -> None:
         if not np.isfinite(self.prior.shape):
-            return np.full_like(shift, self.prior.rate)
-        if self.squares_about is not None:
-            return (0.5 * self.squares_about(shift) + self.prior.rate) / self.degrees
-        distance = self.raw_shift - shift
-        distance *= distance
-        distance *= self.half_count
-        distance += self.half_squares
-        distance /= self.degrees
-        return distance
+            variance[...] = self.prior.rate
+        elif self.squares_about is not None:
+            variance[...] = (0.5 * self.squares_about(shift) + self.prior.rate) / self.degrees
+        else:
+            np.subtract(self.raw_shift, shift, out=variance)
+            variance *= variance
+            variance *= self.share
+            variance += self.base
 
 
 def _changed(new: Array, old: Array, tolerance: float, signed: bool) -> bool:
