@@ -19,6 +19,7 @@ METHOD_WORDS = {
     "curve per sex": ("--preserve", "C(sex)", "--smooth", "age:sex", "--robust"),
     "covbat": ("--method", "covbat", "--preserve", "age", "--components", "2"),
     "combat-ls": ("--method", "combat-ls", "--preserve", "C(sex)", "--scale", "age"),
+    "steps": ("--method", "stepwise", "--step", "sex", "--step", "site", "--preserve", "age"),
     "controls": ("--preserve", "age", "--fit-on", CONTROLS, "--prior", "nonparametric"),
 }
 
@@ -84,9 +85,9 @@ def test_numbers_of_curves_are_those_of_the_library(study, out, isoscan):
 @pytest.mark.parametrize(
     ("method", "flag", "value", "having"),
     [
-        ("covbat", "--robust", None, "combat"),
+        ("covbat", "--robust", None, "combat, stepwise"),
         ("combat", "--components", "3", "covbat"),
-        ("combat-ls", "--smooth", "age", "combat, covbat"),
+        ("combat-ls", "--smooth", "age", "combat, covbat, stepwise"),
         ("combat", "--scale", "age", "combat-ls"),
         ("covbat", "--subject", "person", "longitudinal"),
     ],
@@ -105,6 +106,47 @@ def test_bounds_that_are_none_are_wrong_usage(study, out, isoscan, bounds):
     words = ("--smooth", "age", "--smooth-bounds", bounds)
     wrong = isoscan("harmonize", *study.words, *words, "-o", out, code=2)
     assert "NAME=LOW,HIGH" in wrong.err
+
+
+@pytest.fixture
+def with_coils(study):
+    """The study, with a second batch variable."""
+    people = read(study.people)
+    people["coil"] = ["8ch" if row % 3 else "32ch" for row in range(len(people))]
+    people.to_csv(study.people, sep="\t")
+    return study
+
+
+def test_several_batch_variables_are_removed_and_applied(with_coils, out, isoscan):
+    study, both = with_coils, ("--site", "site", "--site", "coil")
+    isoscan("harmonize", *study.words, *both, "--preserve", "age", "-o", out / "first")
+    model = iso.load(out / "first" / "model.isoscan")
+    assert list(model.batches_.levels) == ["site", "coil"]
+    isoscan("apply", out / "first" / "model.isoscan", *study.words, "-o", out / "again")
+    first, again = (read(out / name / "harmonized.tsv") for name in ("first", "again"))
+    pd.testing.assert_frame_equal(first, again, rtol=1e-12)
+    flags = read(out / "again" / "flags.tsv")
+    assert flags.site_known.all()
+    assert set(flags.site) == {f"SITE0{n} / {coil}" for n in (1, 2, 3) for coil in ("8ch", "32ch")}
+
+
+def test_sites_are_merged_and_dropped_in_any_batch_variable(with_coils, out, isoscan):
+    words = ("--site", "site", "--site", "coil", "--merge-site", "8ch=old", "--drop-site", "SITE03")
+    done = isoscan("harmonize", *with_coils.words, *words, "-o", out)
+    assert "16 scans of" in done.err
+    levels = iso.load(out / "model.isoscan").batches_.levels
+    assert {name: list(found) for name, found in levels.items()} == {
+        "site": ["SITE01", "SITE02"],
+        "coil": ["32ch", "old"],
+    }
+
+
+def test_new_levels_of_several_variables_are_not_estimated(with_coils, out, isoscan):
+    both = ("--site", "site", "--site", "coil")
+    isoscan("harmonize", *with_coils.words, *both, "-o", out)
+    words = ("--new-site", "estimate", "-o", out / "new")
+    wrong = isoscan("apply", out / "model.isoscan", *with_coils.words, *words, code=2)
+    assert "ComBat of several batch variables cannot estimate" in wrong.err
 
 
 def test_new_sites_are_estimated_only_by_methods_that_can(study, out, isoscan):

@@ -48,6 +48,8 @@ def command(
     require_free(output, FILES, overwrite=overwrite)
     fitted = iso.load(model)
     _answer_new_sites(fitted, new_site)
+    if fitted.batches_ is not None and rest["sites"] == ("site",):
+        rest["sites"] = tuple(fitted.batches_.levels)
     rest["features"] = tuple(rest["features"]) or tuple(fitted.get_feature_names_out())
     cohort = read_cohort(measures, needed=covariates_of(fitted), **rest)
     people = cohort.people
@@ -56,7 +58,7 @@ def command(
     table[cohort.features] = after
     sidecar = describe_columns(table.columns, cohort.features, fitted, cohort.sidecar)
     write_table(table, output / FILES[0], sidecar=sidecar, overwrite=overwrite)
-    flags = _flags(fitted, people, cohort.labels)
+    flags = _flags(fitted, cohort)
     write_table(flags, output / FILES[2], overwrite=overwrite)
     flagged = int(flags["flagged"].sum())
     click.echo(
@@ -66,27 +68,58 @@ def command(
 
 
 def _answer_new_sites(fitted: Any, answer: str) -> None:
-    if answer == "estimate" and not hasattr(fitted, "adapt"):
-        raise click.UsageError(
-            f"--new-site estimate: {type(fitted).__name__} cannot estimate new sites. Leave them "
-            f"as they are (--new-site skip), or fit again with their scans."
-        )
-    fitted.unknown_sites = answer
+    for part in _parts(fitted):
+        several = part.batches_ is not None
+        if answer == "estimate" and (several or not hasattr(part, "adapt")):
+            of_what = " of several batch variables" * several
+            raise click.UsageError(
+                f"--new-site estimate: {type(part).__name__}{of_what} cannot estimate new sites. "
+                f"Leave them as they are (--new-site skip), or fit again with their scans."
+            )
+        part.unknown_sites = answer
 
 
-def _flags(model: Any, people: Any, sites: Any) -> Any:
+def _parts(fitted: Any) -> list[Any]:
+    """Models of all steps, or the one there is."""
+    return list(getattr(fitted, "models_", [fitted]))
+
+
+def _flags(model: Any, cohort: Any) -> Any:
     """One row per scan: is its site known, is every covariate within the training range?"""
     import pandas as pd
 
-    flags = pd.DataFrame({"site": sites, "site_known": sites.isin(model.sites_)})
+    people = cohort.people
+    flags = pd.DataFrame({"site": cohort.labels, "site_known": _is_known(model, cohort)})
     outside: dict[str, Any] = {}
-    for name in model.DESIGNS:
-        for covariate, beyond in _outside(getattr(model, f"{name}_design_"), people):
-            column = f"{covariate}_outside_range"
-            outside[column] = outside.get(column, False) | beyond
+    for part in _parts(model):
+        for name in part.DESIGNS:
+            for covariate, beyond in _outside(getattr(part, f"{name}_design_"), people):
+                column = f"{covariate}_outside_range"
+                outside[column] = outside.get(column, False) | beyond
     flags = flags.assign(**outside)
     is_outside = flags[list(outside)].any(axis=1)
     return flags.assign(flagged=~flags["site_known"] | is_outside)
+
+
+def _is_known(model: Any, cohort: Any) -> Any:
+    """Whether the model has seen the level of every batch variable of each scan."""
+    import numpy as np
+
+    people = cohort.people
+    seen = [people[name].isin(levels) for name, levels in _levels(model, cohort.batches)]
+    return np.all(seen, axis=0) if seen else True
+
+
+def _levels(model: Any, batches: list[str]) -> Iterator[tuple[str, Any]]:
+    """Columns with sites, and the sites that the model knows."""
+    if hasattr(model, "models_"):
+        for (name, _), part in zip(model.steps, model.models_, strict=True):
+            if name in ("site", *batches):
+                yield name if name in batches else batches[0], part.sites_
+    elif model.batches_ is not None:
+        yield from model.batches_.levels.items()
+    else:
+        yield batches[0], model.sites_
 
 
 def _outside(design: Any, people: Any) -> Iterator[tuple[str, Any]]:

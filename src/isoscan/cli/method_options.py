@@ -39,7 +39,7 @@ method_options = options.combine(
         default="combat",
         show_default=True,
         help="covbat: covariances too; combat-ls: covariates change the spread; longitudinal: "
-        "repeated scans of people.",
+        "repeated scans of people; stepwise: one variable after the other.",
     ),
     options.preserve,
     _model("--remove", metavar="FORMULA", help="What is taken out with the site effect."),
@@ -98,6 +98,13 @@ method_options = options.combine(
     ),
     _fit("--jobs", "n_jobs", type=int, help="Number of threads; all processors by default."),
     _own(
+        "--step",
+        "steps",
+        multiple=True,
+        metavar="COLUMN",
+        help="stepwise: what to remove, first to last, as sex, round(age), site. Repeated.",
+    ),
+    _own(
         "--subject",
         metavar="COLUMN",
         help="longitudinal: who was scanned; subject or participant_id if there is such a column.",
@@ -138,7 +145,7 @@ method_options = options.combine(
 OPTIONS = (
     "remove prior mean_only robust reference smooth smooth_bounds smooth_outside fit_on "
     "small_sites single_site convergence n_jobs subject slope variance scale variance_share "
-    "n_components score_prior"
+    "n_components score_prior steps"
 ).split()
 
 
@@ -146,8 +153,7 @@ def gather(settings: dict[str, Any]) -> dict[str, Any]:
     """Take the options of the method out of all settings; only those that were given."""
     given = {name: settings.pop(name) for name in OPTIONS}
     given = {name: value for name, value in given.items() if _is_given(value)}
-    if "smooth" in given:
-        given["smooth"] = list(given["smooth"])
+    given |= {name: list(given[name]) for name in ("smooth", "steps") if name in given}
     return {name: None if value == "none" else value for name, value in given.items()}
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pandas as pd
 
-from isoscan.combat.base import SiteHarmonizer
 from isoscan.description import describe
 from isoscan.errors import IsoscanWarning, SmallSiteWarning, count, name_some
 from isoscan.evaluation import evaluate
@@ -29,6 +28,7 @@ from isoscan.harmonizing.folder import FILES, require_complete, require_free
 from isoscan.harmonizing.looking import bounded_like, formula_to_describe, formula_to_evaluate
 from isoscan.harmonizing.methods import (
     METHODS,
+    Method,
     columns_of,
     covariates_of,
     make_model,
@@ -76,7 +76,7 @@ class Harmonized:
     """
 
     table: pd.DataFrame
-    model: SiteHarmonizer
+    model: Method
     facts: dict[str, Any]
     features: list[str] = field(default_factory=list)
 
@@ -151,9 +151,9 @@ def harmonize(
     individuals : bool
         Whether the facts and the report may name single scans.
     **options : object
-        Further options of the method, such as ``smooth=["age"]`` or ``subject="person"``. With
-        ``small_sites="drop"``, scans of sites of one scan are left out of everything, the
-        table included.
+        Further options of the method, such as ``smooth=["age"]`` or ``subject="person"``;
+        those of `ComBat` go to every step of `StepwiseComBat`. With ``small_sites="drop"``,
+        scans of sites of one scan are left out of everything, the table included.
 
     Returns
     -------
@@ -199,11 +199,10 @@ def harmonize(
     return Harmonized(result, model, facts, chosen)
 
 
-def _without_single_scans(
-    table: pd.DataFrame, batches: list[str], model: SiteHarmonizer
-) -> pd.DataFrame:
+def _without_single_scans(table: pd.DataFrame, batches: list[str], model: Method) -> pd.DataFrame:
     """Leave out scans that a model which drops sites of one scan could not harmonize."""
-    if model.small_sites != "drop" or model.mean_only:
+    parts = [step[1] for step in getattr(model, "steps", ())] or [model]
+    if not any(part.small_sites == "drop" and not part.mean_only for part in parts):
         return table
     single = pd.Series(False, index=table.index)
     for name in batches:
@@ -225,7 +224,7 @@ def _describe(
     chosen: list[str],
     people: pd.DataFrame,
     batches: list[str],
-    model: SiteHarmonizer,
+    model: Method,
     *,
     individuals: bool,
 ) -> dict[str, Any]:
@@ -246,7 +245,7 @@ def _evaluate(
     after: pd.DataFrame,
     people: pd.DataFrame,
     batches: list[str],
-    model: SiteHarmonizer,
+    model: Method,
 ) -> dict[str, Any] | None:
     sites = one_label(people, batches)
     if sites.nunique() < 2:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from isoscan.combat.batches import as_batches, cell_labels
 from isoscan.errors import DataError, MissingColumnError, count, name_some
-from isoscan.labels import as_labels
 from isoscan.tables import summary_columns
 
 PEOPLE = frozenset(
@@ -190,10 +190,7 @@ def one_label(table: pd.DataFrame, names: Sequence[str]) -> pd.Series[Any]:
     --------
     >>> table = pd.DataFrame({"site": ["A", "B"], "coil": ["8", "32"]})
     >>> one_label(table, ["site", "coil"]).tolist()
-    ['A, 8', 'B, 32']
+    ['A / 8', 'B / 32']
     """
-    if len(names) == 1:
-        return table[names[0]]
-    columns = [as_labels(table[name], name, warn=False) for name in names]
-    joined = [", ".join(labels) for labels in zip(*columns, strict=True)]
-    return pd.Series(joined, index=table.index, name=", ".join(names), dtype=object)
+    batches = as_batches(table[list(names)])
+    return table[names[0]] if batches is None else cell_labels(batches)

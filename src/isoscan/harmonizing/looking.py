@@ -6,19 +6,18 @@ import re
 
 from sklearn.base import clone
 
-from isoscan.combat.base import SiteHarmonizer
-from isoscan.harmonizing.methods import curves_of
+from isoscan.harmonizing.methods import Method, curves_of, last_of
 
 DEGREE = 3
 """A curve of a covariate is evaluated as an orthogonal polynomial of this degree."""
 
 
-def formula_to_describe(model: SiteHarmonizer) -> str | None:
+def formula_to_describe(model: Method) -> str | None:
     """Formula of everything that is preserved, with a straight line for each curve.
 
     Parameters
     ----------
-    model : SiteHarmonizer
+    model : estimator
         Fitted or not.
 
     Returns
@@ -32,11 +31,11 @@ def formula_to_describe(model: SiteHarmonizer) -> str | None:
     >>> formula_to_describe(ComBat("C(sex)", smooth=["age"]))
     'C(sex) + age'
     """
-    lines = [_quoted(name) for name, _ in curves_of(model)]
-    return _sum(getattr(model, "preserve", None), lines)
+    lines = [_quoted(name) for name, _ in curves_of(last_of(model))]
+    return _sum(last_of(model).preserve, lines)
 
 
-def formula_to_evaluate(model: SiteHarmonizer) -> str | None:
+def formula_to_evaluate(model: Method) -> str | None:
     """Formula of everything that is preserved, with a polynomial for each curve.
 
     The columns of the polynomial are orthogonal: the first is the straight line, the
@@ -44,7 +43,7 @@ def formula_to_evaluate(model: SiteHarmonizer) -> str | None:
 
     Parameters
     ----------
-    model : SiteHarmonizer
+    model : estimator
         Fitted or not.
 
     Returns
@@ -60,27 +59,27 @@ def formula_to_evaluate(model: SiteHarmonizer) -> str | None:
     """
     bends = [
         f"poly({_quoted(name)}, {DEGREE})" + (f":C({_quoted(category)})" if category else "")
-        for name, category in curves_of(model)
+        for name, category in curves_of(last_of(model))
     ]
-    return _sum(getattr(model, "preserve", None), bends)
+    return _sum(last_of(model).preserve, bends)
 
 
-def bounded_like(model: SiteHarmonizer) -> SiteHarmonizer:
+def bounded_like(model: Method) -> Method:
     """Copy a model that is to be fitted to a part of the scans: curves keep their bounds.
 
     Parameters
     ----------
-    model : SiteHarmonizer
+    model : estimator
         A fitted model.
 
     Returns
     -------
-    SiteHarmonizer
+    SiteHarmonizer or StepwiseComBat
         An unfitted copy.
     """
-    copy: SiteHarmonizer = clone(model)
+    copy: Method = clone(model)
     design = getattr(model, "smooth_design_", None)
-    if design is not None and design.splines:
+    if design is not None and design.splines and "smooth_bounds" in copy.get_params(deep=False):
         bounds = {spline.name: (spline.low, spline.high) for spline in design.splines}
         copy.set_params(smooth_bounds=bounds)
     return copy

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 import isoscan.combat
 from isoscan.combat.base import SiteHarmonizer
+from isoscan.combat.estimators import ComBat
+from isoscan.combat.stepwise import SITES, Step, StepwiseComBat
 from isoscan.design.formula import parse_formula, variables
 from isoscan.errors import DataError, name_some
 
@@ -21,11 +24,12 @@ METHODS = {
     "stepwise": "StepwiseComBat",
 }
 """Names of the methods, and of their estimators in `isoscan.combat`."""
+Method = SiteHarmonizer | StepwiseComBat
 _FORMULAS = ("preserve", "remove", "scale")
 _COLUMNS = ("subject", "slope")
 
 
-def estimator_of(method: str) -> type[SiteHarmonizer]:
+def estimator_of(method: str) -> type[Method]:
     """Look up the estimator of a method.
 
     Parameters
@@ -43,9 +47,9 @@ def estimator_of(method: str) -> type[SiteHarmonizer]:
     DataError
         If there is no such method.
     """
-    if method not in _available():
-        raise DataError(f"method must be one of {tuple(_available())}, got {method!r}.")
-    found: type[SiteHarmonizer] = getattr(isoscan.combat, METHODS[method])
+    if method not in METHODS:
+        raise DataError(f"method must be one of {tuple(METHODS)}, got {method!r}.")
+    found: type[Method] = getattr(isoscan.combat, METHODS[method])
     return found
 
 
@@ -69,8 +73,14 @@ def unknown_options(method: str, names: Iterable[str]) -> list[str]:
     >>> unknown_options("covbat", ["robust", "n_components"])
     ['robust']
     """
-    known = inspect.signature(estimator_of(method)).parameters
+    known = _options(method)
     return [name for name in names if name not in known]
+
+
+def _options(method: str) -> list[str]:
+    """Options of the estimator; those of every step too, if there are steps."""
+    own = list(inspect.signature(estimator_of(method)).parameters)
+    return own + (_options("combat") if "steps" in own else [])
 
 
 def methods_with(option: str) -> list[str]:
@@ -89,12 +99,12 @@ def methods_with(option: str) -> list[str]:
     Examples
     --------
     >>> methods_with("robust")
-    ['combat']
+    ['combat', 'stepwise']
     """
-    return [name for name in _available() if not unknown_options(name, [option])]
+    return [name for name in METHODS if not unknown_options(name, [option])]
 
 
-def make_model(method: str, options: Mapping[str, Any]) -> SiteHarmonizer:
+def make_model(method: str, options: Mapping[str, Any]) -> Method:
     """Make an unfitted estimator.
 
     Parameters
@@ -106,22 +116,30 @@ def make_model(method: str, options: Mapping[str, Any]) -> SiteHarmonizer:
 
     Returns
     -------
-    SiteHarmonizer
-        The estimator.
+    SiteHarmonizer or StepwiseComBat
+        The estimator. Of a method with steps, steps without an estimator get one with the
+        other options.
 
     Raises
     ------
     DataError
         If the method has no such option.
     """
-    kind = estimator_of(method)
-    unknown = unknown_options(method, options)
+    kind, unknown = estimator_of(method), unknown_options(method, options)
     if unknown:
-        known = list(inspect.signature(kind).parameters)
+        known = _options(method)
         alike = get_close_matches(unknown[0], known, 1)
         hint = f"Did you mean '{alike[0]}'?" if alike else f"It has {name_some(known, len(known))}."
         raise DataError(f"{kind.__name__} has no option {name_some(unknown)}. {hint}")
+    if issubclass(kind, StepwiseComBat):
+        return kind(_steps(**options))
     return kind(**options)
+
+
+def _steps(steps: Sequence[Step] = (SITES,), **options: Any) -> list[Step]:
+    """Steps that are named only get an estimator with the options."""
+    named = [steps] if isinstance(steps, str) else steps
+    return [(step, ComBat(**options)) if isinstance(step, str) else step for step in named]
 
 
 def covariates_of(model: Any) -> set[str]:
@@ -142,10 +160,22 @@ def covariates_of(model: Any) -> set[str]:
     >>> from isoscan.combat import ComBat
     >>> sorted(covariates_of(ComBat("C(sex)", smooth=["age:sex"])))
     ['age', 'sex']
+    >>> from isoscan.combat import StepwiseComBat
+    >>> sorted(covariates_of(StepwiseComBat(["sex", "round(age)", "site"])))
+    ['age', 'sex']
     """
     names = named_in(*(getattr(model, name, None) for name in _FORMULAS))
     names |= {part for pair in curves_of(model) for part in pair if part}
-    return names | {column for name in _COLUMNS if (column := getattr(model, name, None))}
+    names |= {column for name in _COLUMNS if (column := getattr(model, name, None))}
+    return names.union(*(_of_step(step) for step in getattr(model, "steps", ())))
+
+
+def _of_step(step: Any) -> set[str]:
+    """Column that a step removes, and those that the estimator of the step needs."""
+    column, model = (step, None) if isinstance(step, str) else step
+    rounded = re.fullmatch(r"round\((.+)\)", column)
+    own = set() if column == SITES else {rounded[1] if rounded else column}
+    return own | (set() if model is None else covariates_of(model))
 
 
 def columns_of(model: Any) -> set[str]:
@@ -161,8 +191,9 @@ def columns_of(model: Any) -> set[str]:
     set of str
         Covariates and the columns of `fit_on`.
     """
-    condition = getattr(model, "fit_on", None)
-    return covariates_of(model) | (_compared(condition) if condition else set())
+    steps = [step[1] for step in getattr(model, "steps", ()) if not isinstance(step, str)]
+    conditions = [getattr(part, "fit_on", None) for part in (model, *steps)]
+    return covariates_of(model).union(*(_compared(text) for text in conditions if text))
 
 
 def curves_of(model: Any) -> list[tuple[str, str]]:
@@ -184,6 +215,23 @@ def curves_of(model: Any) -> list[tuple[str, str]]:
     return [(name.strip(), category.strip()) for name, _, category in split]
 
 
+def last_of(model: Any) -> SiteHarmonizer:
+    """Pick the estimator that speaks for a model: its last step, or itself.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted model.
+
+    Returns
+    -------
+    SiteHarmonizer
+        The last of its steps, if it has steps.
+    """
+    last: SiteHarmonizer = getattr(model, "models_", [model])[-1]
+    return last
+
+
 def named_in(*formulas: str | None) -> set[str]:
     """Name the covariates of formulas.
 
@@ -203,10 +251,6 @@ def named_in(*formulas: str | None) -> set[str]:
     ['age', 'sex']
     """
     return {name for text in formulas if text for name in variables(parse_formula(text))}
-
-
-def _available() -> list[str]:
-    return [name for name, kind in METHODS.items() if hasattr(isoscan.combat, kind)]
 
 
 def _compared(condition: str) -> set[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from isoscan.combat.base import SiteHarmonizer
+from isoscan.combat.stepwise import StepwiseComBat
 from isoscan.combat.store import software_versions
 from isoscan.report.components import describe_components
 from isoscan.report.curves import describe_curves
@@ -16,7 +17,7 @@ from isoscan.report.subjects import describe_subjects
 
 
 def describe_model(
-    model: SiteHarmonizer, notes: Iterable[Mapping[str, str]] = ()
+    model: SiteHarmonizer | StepwiseComBat, notes: Iterable[Mapping[str, str]] = ()
 ) -> dict[str, Any]:
     """Describe a fitted model for the report.
 
@@ -32,38 +33,50 @@ def describe_model(
     dict
         Plain types and arrays.
     """
-    effects = model.model_.effects
+    last: SiteHarmonizer = getattr(model, "models_", [model])[-1]
     return {
         "method": type(model).__name__,
         "options": model.get_params(deep=False),
-        "preserve": model.preserve,
-        "remove": model.remove,
-        "reference": model.reference,
+        "preserve": last.preserve,
+        "remove": last.remove,
+        "reference": last.reference,
         "sites": model.scans_per_site_,
         "features": model.n_features_in_,
         "passed_through": model.passed_through_,
         "warnings": list(notes),
         "software": software_versions(),
         "hash": model.hash_,
-        "site_effects": {
-            "sites": model.sites_,
-            "features": list(model.get_feature_names_out()),
-            "shift": effects.shift,
-            "scale": np.sqrt(effects.variance),
-        },
-        "curves": describe_curves(model),
-        "components": describe_components(model),
-        "spread": describe_spread(model),
-        "subjects": describe_subjects(model),
+        "site_effects": _site_effects(model),
+        "curves": describe_curves(last),
+        "components": describe_components(last),
+        "spread": describe_spread(last),
+        "subjects": describe_subjects(last),
         "methods_text": model.methods_text_,
         "citations": model.citations_,
     }
 
 
+def _site_effects(model: SiteHarmonizer | StepwiseComBat) -> dict[str, Any]:
+    """Shift and scale of every site; of every group of every step, if there are steps."""
+    parts: list[SiteHarmonizer] = getattr(model, "models_", [model])
+    steps = [""] if parts == [model] else [f"{step}: " for step in _steps(model)]
+    named = zip(steps, parts, strict=True)
+    return {
+        "sites": [f"{step}{site}" for step, part in named for site in part.sites_],
+        "features": list(model.get_feature_names_out()),
+        "shift": np.vstack([part.model_.effects.shift for part in parts]),
+        "scale": np.sqrt(np.vstack([part.model_.effects.variance for part in parts])),
+    }
+
+
+def _steps(model: Any) -> list[str]:
+    return [step if isinstance(step, str) else step[0] for step in model.steps]
+
+
 def describe_columns(
     columns: Iterable[str],
     features: Iterable[str],
-    model: SiteHarmonizer,
+    model: SiteHarmonizer | StepwiseComBat,
     sidecar: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Say in a BIDS sidecar what the columns of a harmonized table are.
@@ -98,7 +111,7 @@ def describe_columns(
             "Name": "isoscan",
             "Version": software_versions()["isoscan"],
             "Method": type(model).__name__,
-            "Preserve": model.preserve,
+            "Preserve": getattr(model, "models_", [model])[-1].preserve,
             "ModelSHA256": model.hash_,
         }
     ]
