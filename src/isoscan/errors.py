@@ -219,12 +219,40 @@ class TargetLeakError(DesignError):
     """What will be predicted is among the covariates that are preserved."""
 
 
+class DisclosureError(DataError):
+    """A message would show something about a single person; it was not written."""
+
+
 class MixedModelError(DataError):
     """Groups, or a slope within groups, cannot be told apart from the rest of the model."""
 
 
+class ImageFileError(DataError):
+    """An image file is damaged, or is not what it says it is."""
+
+
+class GridMismatchError(DataError):
+    """Images do not lie on one grid."""
+
+
+class MaskError(DataError):
+    """A mask holds nothing, or not what a mask holds."""
+
+
+class OutOfSpaceError(IsoscanError, OSError):
+    """Memory or disk would not suffice; said before the work begins."""
+
+
+class FolderInUseError(IsoscanError, OSError):
+    """Another run is writing into the same folder."""
+
+
 class ModelFileError(IsoscanError, ValueError):
     """A model file is damaged, hostile, or from another version."""
+
+
+class MessageFileError(ModelFileError):
+    """A study file or a message of a federated fit is damaged, hostile, or does not fit."""
 
 
 class MissingFileError(IsoscanError, FileNotFoundError):
@@ -285,6 +313,14 @@ class ConfoundingWarning(IsoscanWarning):
 
 class AlignmentWarning(IsoscanWarning):
     """Rows or columns were put into another order, or left out on request."""
+
+
+class ImageWarning(IsoscanWarning):
+    """An image was read after an interpretation the user should know of."""
+
+
+class CoverageWarning(IsoscanWarning):
+    """Some voxels of the mask have no values at some scans or sites."""
 
 
 class TableFormatWarning(IsoscanWarning):
