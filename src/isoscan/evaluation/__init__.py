@@ -13,6 +13,7 @@ import pandas as pd
 
 from isoscan.description.plain import Facts
 from isoscan.evaluation.biology import compare_ranks, rank_facts, rank_order, slope_facts, slopes
+from isoscan.evaluation.changes import change_facts
 from isoscan.evaluation.distributions import (
     PairTests,
     compare_pairs,
@@ -20,6 +21,7 @@ from isoscan.evaluation.distributions import (
     ks_pairs,
 )
 from isoscan.evaluation.findings import list_findings
+from isoscan.evaluation.people import FirstAndLast, people_facts, times_of
 from isoscan.evaluation.predictability import (
     Predictability,
     assign_folds,
@@ -30,6 +32,7 @@ from isoscan.evaluation.predictability import (
 from isoscan.evaluation.sample import Sample, Table, gather_pair, require_sites
 from isoscan.evaluation.site_effects import compare_sites, site_facts, site_tests
 from isoscan.evaluation.text import as_text
+from isoscan.evaluation.visit_effects import site_tests_of_visits
 
 __all__ = [
     "PairTests",
@@ -40,6 +43,7 @@ __all__ = [
     "rank_order",
     "site_predictability",
     "site_tests",
+    "site_tests_of_visits",
     "slopes",
 ]
 
@@ -51,6 +55,8 @@ def evaluate(
     sites: pd.Series[Any] | Any,
     covariates: pd.DataFrame | None = None,
     preserve: str | None = None,
+    subject: str | None = None,
+    time: str | None = None,
     model: Any = None,
     n_folds: int = 5,
     random_state: int | np.random.Generator | None = 0,
@@ -69,6 +75,14 @@ def evaluate(
     preserve : str, optional
         Formula of what had to survive, such as ``"age + C(sex)"``. Every test of site is
         adjusted for it.
+    subject : str, optional
+        Covariate that says who was scanned, where people were scanned more than once; by
+        default the `subject` of the model. Tests and slopes are then those of mixed models
+        with a random intercept per person, all scans of a person are in one fold, and each
+        person's change is compared before and after.
+    time : str, optional
+        Covariate that orders the scans of a person; by default the `slope` of the model,
+        or else the rows are in order.
     model : estimator, optional
         The harmonization, such as ``ComBat(preserve="age + C(sex)")``, fitted or not. Copies
         of it are fitted to training folds, to see whether site can be guessed in scans that
@@ -82,7 +96,8 @@ def evaluate(
     -------
     dict
         Facts in plain types, ready for JSON: scans, sites, features, values, site_effects,
-        distributions, predictability, biology, and findings: sentences with a level
+        distributions, predictability, biology, people (None without subjects: counts and
+        changes), and findings: sentences with a level
         (problem, warning, good, note) and a code, the most serious first.
 
     Raises
@@ -91,6 +106,8 @@ def evaluate(
         If there is one site only.
     UnmatchedRowsError, FeatureMismatchError, DataError
         If the two tables do not hold the same scans and features.
+    MixedModelError
+        If nobody was scanned twice, though `subject` is given.
     FormulaError, MissingCovariateError, MissingValuesError
         If `preserve` and `covariates` do not fit together.
 
@@ -110,9 +127,10 @@ def evaluate(
     >>> facts["biology"]["terms"]["age"]["median_ratio"] > 0.8
     True
     """
-    first, second = gather_pair(before, after, sites, covariates, preserve)
+    subject = subject or getattr(model, "subject", None)
+    first, second = gather_pair(before, after, sites, covariates, preserve, subject)
     require_sites(first)
-    folds = assign_folds(first.codes, n_folds, random_state)
+    folds = assign_folds(first.codes, n_folds, random_state, first.subjects)
     tests = compare_sites(first), compare_sites(second)
     facts: Facts = {
         "scans": len(first.codes),
@@ -130,8 +148,21 @@ def evaluate(
             "terms": slope_facts(first, second),
             "rank_order": rank_facts(compare_ranks(first, second)),
         },
+        "people": _people_facts(first, second, subject, time or getattr(model, "slope", None)),
     }
     return facts | {"findings": list_findings(facts)}
+
+
+def _people_facts(
+    before: Sample, after: Sample, subject: str | None, time: str | None
+) -> Facts | None:
+    """Who was scanned repeatedly, and what became of their changes."""
+    if subject is None or before.subjects is None:
+        return None
+    times = times_of(before.covariates, time)
+    pairs = FirstAndLast.of(before.subjects, before.codes, times)
+    counts = people_facts(before.subjects, before.codes, subject, time)
+    return counts | {"changes": change_facts(before, after, pairs)}
 
 
 def _value_facts(before: Sample, after: Sample, tests: tuple[pd.DataFrame, pd.DataFrame]) -> Facts:

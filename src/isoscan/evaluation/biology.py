@@ -26,12 +26,16 @@ def slopes(
     sites: Any,
     covariates: pd.DataFrame,
     preserve: str,
+    *,
+    subject: str | None = None,
 ) -> pd.DataFrame:
     """Estimate the slope of every preserved covariate in every feature, within sites.
 
     Model ``feature ~ site + preserve``, least squares, t intervals. Sites are part of the
     model before and after harmonization alike, so that a slope is never a difference
-    between sites. The intervals do not know about harmonization: after it they are a
+    between sites. If people were scanned more than once, a mixed model with a random
+    intercept per person takes its place, with the degrees of freedom of Satterthwaite.
+    The intervals do not know about harmonization: after it they are a
     little too narrow.
 
     Parameters
@@ -44,6 +48,8 @@ def slopes(
         Covariates named in `preserve`, matched by index.
     preserve : str
         Formula of what must survive, such as ``"age + C(sex)"``.
+    subject : str, optional
+        Covariate that says who was scanned, where people were scanned more than once.
 
     Returns
     -------
@@ -65,7 +71,7 @@ def slopes(
     >>> found.term.tolist()
     ['age', 'age', 'C(sex)[T.M]', 'C(sex)[T.M]']
     """
-    return slopes_of_sample(gather_sample(X, sites, covariates, preserve))
+    return slopes_of_sample(gather_sample(X, sites, covariates, preserve, subject))
 
 
 def slopes_of_sample(sample: Sample) -> pd.DataFrame:
@@ -81,8 +87,8 @@ def slopes_of_sample(sample: Sample) -> pd.DataFrame:
     DataFrame
         As from `slopes`.
     """
-    model = sample.regression
-    reach = stdtrit(model.df_residual, 0.975) * model.slope_errors
+    model = sample.regression if sample.subjects is None else sample.visits
+    reach = stdtrit(model.df_slopes, 0.975) * model.slope_errors
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.abs(model.slopes / model.slope_errors)
     columns = {
@@ -90,7 +96,7 @@ def slopes_of_sample(sample: Sample) -> pd.DataFrame:
         "error": model.slope_errors,
         "low": model.slopes - reach,
         "high": model.slopes + reach,
-        "p": 2 * stdtr(model.df_residual, -t),
+        "p": 2 * stdtr(model.df_slopes, -t),
     }
     names = pd.MultiIndex.from_product(
         [list(sample.terms), sample.features], names=["term", "feature"]

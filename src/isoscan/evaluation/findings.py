@@ -9,6 +9,7 @@ import numpy as np
 
 from isoscan.description.plain import Facts, in_words, percent
 from isoscan.errors import count, name_some
+from isoscan.evaluation.people_findings import about_people
 from isoscan.evaluation.prediction_findings import about_prediction
 from isoscan.evaluation.slope_findings import about_ranks, about_slopes
 from isoscan.evaluation.wording import LEVELS, Finding, say
@@ -39,6 +40,7 @@ def list_findings(facts: Facts) -> list[Finding]:
         about_prediction,
         about_slopes,
         about_ranks,
+        about_people,
         _about_same_scans,
     )
     found = [finding for section in sections for finding in section(facts)]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from isoscan.combat.splitting import Visits
 from isoscan.description.plain import Facts, plain
 from isoscan.errors import DataError, IsoscanError, IsoscanWarning, count, name_counts, name_some
 from isoscan.evaluation.discriminant import learn_discriminant
@@ -18,7 +19,7 @@ from isoscan.evaluation.regression import regress
 from isoscan.evaluation.sample import Sample, Table, gather_sample
 
 CLASSIFIER = "linear discriminant analysis, Ledoit-Wolf covariance, equal priors"
-INTERVAL = "Wilson, 95 %, for the balanced accuracy of scans guessed independently"
+INTERVAL = "Wilson, 95 %, for the balanced accuracy of {who} guessed independently"
 SMALLEST_SITE = 4
 """Scans a site needs to be guessed at all, however few the folds."""
 
@@ -48,6 +49,8 @@ class Predictability:
         Sites with too few scans, and how many they have.
     reason : str or None
         Why nothing was computed, or which sites or features were left out.
+    who : {"scans", "people"}
+        What is left out of training together, and counts once in the interval.
     """
 
     balanced_accuracy: float
@@ -58,6 +61,7 @@ class Predictability:
     recall: dict[str, float]
     left_out: dict[str, int]
     reason: str | None = None
+    who: str = "scans"
 
 
 def site_predictability(
@@ -66,6 +70,7 @@ def site_predictability(
     covariates: pd.DataFrame | None = None,
     preserve: str | None = None,
     *,
+    subject: str | None = None,
     model: Any = None,
     n_folds: int = 5,
     random_state: int | np.random.Generator | None = 0,
@@ -98,6 +103,9 @@ def site_predictability(
         Covariates named in `preserve`, matched by index.
     preserve : str, optional
         Formula of the covariates to adjust for.
+    subject : str, optional
+        Covariate that says who was scanned. All scans of a person are then in one fold, so
+        that nobody is guessed from another scan of the same brain.
     model : estimator, optional
         Unfitted harmonization, such as ``ComBat(preserve="age")``; `X` is then raw. A copy
         is fitted to the training folds and applied to the scans of all folds.
@@ -130,12 +138,16 @@ def site_predictability(
     >>> found.chance, found.low > found.chance
     (0.25, True)
     """
-    sample = gather_sample(X, sites, covariates, preserve)
-    return guess_sites(sample, assign_folds(sample.codes, n_folds, random_state), model)
+    sample = gather_sample(X, sites, covariates, preserve, subject)
+    folds = assign_folds(sample.codes, n_folds, random_state, sample.subjects)
+    return guess_sites(sample, folds, model)
 
 
 def assign_folds(
-    codes: Codes, n_folds: int, random_state: int | np.random.Generator | None = 0
+    codes: Codes,
+    n_folds: int,
+    random_state: int | np.random.Generator | None = 0,
+    subjects: NDArray[Any] | None = None,
 ) -> Codes:
     """Deal the scans of each site to folds, so that every fold has its share of every site.
 
@@ -147,6 +159,8 @@ def assign_folds(
         Number of folds.
     random_state : int, Generator or None
         Seed.
+    subjects : ndarray of shape (n_scans,), optional
+        Person of each scan; all scans of a person go into one fold.
 
     Returns
     -------
@@ -166,6 +180,10 @@ def assign_folds(
     if n_folds < 2:
         raise DataError(f"n_folds is {n_folds}; cross-validation needs at least 2 folds.")
     random = np.random.default_rng(random_state)
+    if subjects is not None:
+        visits = Visits.count(codes.astype(object), subjects)
+        people = random.permutation(len(visits.scans_per_person))
+        return visits.deal(visits.in_turn(people), n_folds, 0)[visits.person_of_scan]
     shuffled = random.permutation(len(codes))
     by_site = shuffled[np.argsort(codes[shuffled], kind="stable")]
     folds = np.empty(len(codes), dtype=np.intp)
@@ -192,7 +210,7 @@ def guess_sites(sample: Sample, folds: Codes, model: Any = None) -> Predictabili
     """
     n_folds = int(folds.max()) + 1
     smallest = max(n_folds, SMALLEST_SITE)
-    left_out = {site: n for site, n in sample.scans_per_site.items() if n < smallest}
+    left_out = {site: n for site, n in _counted(sample).items() if n < smallest}
     kept = [at for at, site in enumerate(sample.sites) if site not in left_out]
     rows = np.flatnonzero(np.isin(sample.codes, kept))
     codes = np.searchsorted(kept, sample.codes[rows])
@@ -207,10 +225,10 @@ def guess_sites(sample: Sample, folds: Codes, model: Any = None) -> Predictabili
     except IsoscanError as error:  # a training fold may be too poor for the model
         reason = f"Harmonization could not be fitted inside the training folds: {error}"
         return Predictability(np.nan, np.nan, np.nan, np.nan, n_folds, {}, left_out, reason)
-    scans = np.bincount(codes)
-    recall = np.bincount(codes, guessed == codes) / scans
-    low, high = _wilson(float(recall.mean()), len(kept) ** 2 / float((1 / scans).sum()))
+    recall = np.bincount(codes, guessed == codes) / np.bincount(codes)
     names = [sample.sites[at] for at in kept]
+    independent = np.array([_counted(sample)[name] for name in names])
+    low, high = _wilson(float(recall.mean()), len(kept) ** 2 / float((1 / independent).sum()))
     return Predictability(
         balanced_accuracy=float(recall.mean()),
         low=low,
@@ -220,7 +238,16 @@ def guess_sites(sample: Sample, folds: Codes, model: Any = None) -> Predictabili
         recall=dict(zip(names, map(float, recall), strict=True)),
         left_out=left_out,
         reason=reason,
+        who="scans" if sample.subjects is None else "people",
     )
+
+
+def _counted(sample: Sample) -> dict[str, int]:
+    """Scans of each site; people, where they were scanned more than once."""
+    if sample.subjects is None:
+        return sample.scans_per_site
+    of_site = pd.Series(sample.subjects).groupby(sample.codes).nunique()
+    return dict(zip(sample.sites, map(int, of_site), strict=True))
 
 
 def _measured_everywhere(values: Matrix, codes: Codes) -> NDArray[np.bool_]:
@@ -237,9 +264,10 @@ def _reason(
 ) -> str | None:
     """Say what was left out and, if so, that nothing remained."""
     parts = []
+    who = "scans" if sample.subjects is None else "people"
     if left_out:
         parts.append(
-            f"{count(left_out, 'site')} with fewer than {smallest} scans left out of site "
+            f"{count(left_out, 'site')} with fewer than {smallest} {who} left out of site "
             f"prediction: {name_counts(left_out)}."
         )
     if len(sample.sites) - len(left_out) < 2:
@@ -321,7 +349,8 @@ def predictability_facts(
     -------
     dict
         before, after and held_out (balanced_accuracy, low, high; None if not computed), recall,
-        chance, classifier, interval, folds, left_out and reason.
+        chance, classifier, interval, left_out_together (scans or people), folds, left_out and
+        reason.
     """
     return {
         "before": _numbers(before),
@@ -330,7 +359,8 @@ def predictability_facts(
         "recall": {"before": before.recall, "after": after.recall},
         "chance": plain(before.chance),
         "classifier": CLASSIFIER,
-        "interval": INTERVAL,
+        "interval": INTERVAL.format(who=before.who),
+        "left_out_together": before.who,
         "folds": before.folds,
         "left_out": before.left_out,
         "reason": before.reason or after.reason or (held_out.reason if held_out else None),

@@ -34,12 +34,13 @@ def about_prediction(facts: Facts) -> Iterator[Finding]:
         return
     chance, unseen = found["chance"], found["held_out"]
     final = unseen or after
+    seen = f", in {found['left_out_together']} it had not seen" if unseen else ""
     yield say(
         _level(before, final, chance),
         "predictability",
         f"Site was guessed with a balanced accuracy of {_with_interval(before)} before "
         f"harmonization and {_with_interval(final)} after"
-        f"{', in scans it had not seen' if unseen else ''}; chance is {percent(chance)}. "
+        f"{seen}; chance is {percent(chance)}. "
         f"{_meaning(final, chance)}{_in_fitted_scans(after, chance) if unseen else ''}",
     )
 

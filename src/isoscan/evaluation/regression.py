@@ -56,6 +56,11 @@ class Regression:
     df_residual: Matrix
     varies: NDArray[np.bool_]
 
+    @property
+    def df_slopes(self) -> Matrix:
+        """Degrees of freedom of every slope."""
+        return self.df_residual
+
 
 def regress(values: Matrix, codes: NDArray[np.intp], design: Matrix) -> Regression:
     """Fit site and covariates to every feature by least squares.

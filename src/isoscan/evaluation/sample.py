@@ -13,7 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from isoscan.combat.inputs import match_features, match_rows, require_numeric
 from isoscan.design import Design
 from isoscan.errors import DataError, TooFewSitesError
+from isoscan.evaluation.people import one_of_each, people_of
 from isoscan.evaluation.regression import Regression, regress
+from isoscan.evaluation.visit_regression import VisitRegression, regress_visits
 from isoscan.tables.align import align_rows, require_unique
 
 Table = pd.DataFrame | ArrayLike
@@ -42,6 +44,8 @@ class Sample:
         Names of the design columns.
     covariates : DataFrame or None
         Covariates as given, in the same row order.
+    subjects : ndarray of shape (n_scans,) or None
+        Person of each scan, where people were scanned more than once.
     """
 
     values: NDArray[np.float64]
@@ -52,6 +56,7 @@ class Sample:
     design: NDArray[np.float64]
     terms: tuple[str, ...]
     covariates: pd.DataFrame | None = None
+    subjects: NDArray[Any] | None = None
 
     @cached_property
     def regression(self) -> Regression:
@@ -59,8 +64,23 @@ class Sample:
         return regress(self.values, self.codes, self.design)
 
     @cached_property
+    def visits(self) -> VisitRegression:
+        """Measures regressed on site, covariates and people."""
+        if self.subjects is None:
+            raise DataError("nobody knows whose scans these are. Pass subject.")
+        known = ~np.isnan(self.regression.slopes)
+        return regress_visits(self.values, self.codes, self.design, self.subjects, known)
+
+    @cached_property
     def adjusted(self) -> NDArray[np.float64]:
-        """Measures without the effect of covariates; site is still in them."""
+        """Measures without the effect of covariates; site is still in them.
+
+        Of people who were scanned more than once only one scan: the others are not
+        independent of it.
+        """
+        if self.subjects is not None:
+            alone = one_of_each(self.subjects, self.codes)
+            return np.where(alone[:, None], self.visits.adjusted, np.nan)
         adjusted = self.values - self.design @ self.regression.coefficients
         return np.where(self.regression.varies, adjusted, np.nan)
 
@@ -72,7 +92,11 @@ class Sample:
 
 
 def gather_sample(
-    X: Table, sites: Any, covariates: pd.DataFrame | None = None, preserve: str | None = None
+    X: Table,
+    sites: Any,
+    covariates: pd.DataFrame | None = None,
+    preserve: str | None = None,
+    subject: str | None = None,
 ) -> Sample:
     """Match measures, sites and covariates: frames by index, arrays by position.
 
@@ -86,6 +110,8 @@ def gather_sample(
         Covariates named in `preserve`.
     preserve : str, optional
         Formula of the covariates to adjust for.
+    subject : str, optional
+        Covariate that says who was scanned.
 
     Returns
     -------
@@ -118,6 +144,7 @@ def gather_sample(
         design=design.matrix(covariates, n_scans=len(values)),
         terms=design.columns,
         covariates=covariates,
+        subjects=None if subject is None else people_of(covariates, subject),
     )
 
 
@@ -127,6 +154,7 @@ def gather_pair(
     sites: Any,
     covariates: pd.DataFrame | None = None,
     preserve: str | None = None,
+    subject: str | None = None,
 ) -> tuple[Sample, Sample]:
     """Match two tables of the same scans and features, by name where they have names.
 
@@ -140,6 +168,8 @@ def gather_pair(
         Covariates named in `preserve`.
     preserve : str, optional
         Formula of the covariates to adjust for.
+    subject : str, optional
+        Covariate that says who was scanned.
 
     Returns
     -------
@@ -151,7 +181,7 @@ def gather_pair(
     DataError
         If scans or features of one table are not in the other.
     """
-    first = gather_sample(before, sites, covariates, preserve)
+    first = gather_sample(before, sites, covariates, preserve, subject)
     if isinstance(before, pd.DataFrame) and isinstance(after, pd.DataFrame):
         after = align_rows(after, before.index, what="harmonized measures")
         after = match_features(after, np.array(first.features, dtype=object))

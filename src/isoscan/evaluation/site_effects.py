@@ -13,6 +13,7 @@ from isoscan.evaluation.facts import as_numbers
 from isoscan.evaluation.multiplicity import share_discovered
 from isoscan.evaluation.sample import Sample, Table, gather_sample, require_sites
 from isoscan.evaluation.spread import fligner_p, levene_p
+from isoscan.evaluation.visit_effects import compare_visits
 
 
 def site_tests(
@@ -82,9 +83,11 @@ def compare_sites(sample: Sample) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame of shape (n_features, 6)
-        As from `site_tests`.
+    DataFrame of shape (n_features, 6) or (n_features, 9)
+        As from `site_tests`; from `site_tests_of_visits` if people are known.
     """
+    if sample.subjects is not None:
+        return compare_visits(sample)
     model = sample.regression
     explained = np.maximum(model.sse_covariates - model.sse_full, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):

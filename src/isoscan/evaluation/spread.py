@@ -76,6 +76,32 @@ def fligner_p(residuals: Matrix, codes: NDArray[np.intp]) -> Matrix:
     >>> fligner_p(residuals, np.array([0, 0, 0, 1, 1, 1])).round(3)
     array([0.288])
     """
+    return spread_p(*fligner_statistic(residuals, codes))
+
+
+def fligner_statistic(residuals: Matrix, codes: NDArray[np.intp]) -> tuple[Matrix, Matrix]:
+    """Statistic of Fligner and Killeen, which is chi-squared if sites have equal variance.
+
+    Parameters
+    ----------
+    residuals : ndarray of shape (n_scans, n_features)
+        What is left after site and covariates; NaN where missing.
+    codes : ndarray of int, shape (n_scans,)
+        Site of each scan. Sites with fewer than three values of a feature are left out.
+
+    Returns
+    -------
+    chi2 : ndarray of shape (n_features,)
+        NaN where fewer than two sites can be compared.
+    n_sites : ndarray of shape (n_features,)
+        Number of sites compared; degrees of freedom are one less.
+
+    Examples
+    --------
+    >>> residuals = np.array([[-1.0], [0.0], [1.0], [-9.0], [0.0], [9.0]])
+    >>> fligner_statistic(residuals, np.array([0, 0, 0, 1, 1, 1]))[0].round(3)
+    array([1.13])
+    """
     distances = _distances_from_median(residuals, codes)
     ranks = rankdata(distances, axis=0, nan_policy="omit")
     total = (~np.isnan(distances)).sum(axis=0)
@@ -86,7 +112,29 @@ def fligner_p(residuals: Matrix, codes: NDArray[np.intp]) -> Matrix:
     spread = np.nansum(np.square(scores - overall), axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = between / (spread / (total - 1))
-    return np.where(_comparable(n_sites, distances), chdtrc(n_sites - 1, statistic), np.nan)
+    return np.where(_comparable(n_sites, distances), statistic, np.nan), n_sites
+
+
+def spread_p(chi2: Matrix, n_sites: Matrix) -> Matrix:
+    """Probability of so large a statistic if sites have equal variance.
+
+    Parameters
+    ----------
+    chi2, n_sites : ndarray of shape (n_features,)
+        From `fligner_statistic`.
+
+    Returns
+    -------
+    ndarray of shape (n_features,)
+        P values; NaN where there is no statistic.
+
+    Examples
+    --------
+    >>> spread_p(np.array([1.13]), np.array([2])).round(3)
+    array([0.288])
+    """
+    known = ~np.isnan(chi2)
+    return np.where(known, chdtrc(np.maximum(n_sites - 1, 1), np.where(known, chi2, 0.0)), np.nan)
 
 
 def _distances_from_median(residuals: Matrix, codes: NDArray[np.intp]) -> Matrix:

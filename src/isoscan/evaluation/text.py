@@ -40,8 +40,10 @@ def as_text(facts: Facts) -> str:
     >>> text.splitlines()[0]
     '159 scans, 4 features, 4 sites'
     """
+    people = facts["people"]
+    whose = "" if people is None else f" of {count(people['people'], 'person', 'people')}"
     sizes = [
-        count(facts["scans"], "scan"),
+        count(facts["scans"], "scan") + whose,
         count(facts["features"], "feature"),
         count(facts["sites"], "site"),
     ]
@@ -91,7 +93,8 @@ def _numbers(facts: Facts) -> Iterator[str]:
         rows.append((label, *_both(predicted, "balanced_accuracy")))
         if predicted["held_out"]:
             unseen = predicted["held_out"]["balanced_accuracy"]
-            rows.append(("  in scans harmonization has not seen", None, unseen))
+            who = predicted["left_out_together"]
+            rows.append((f"  in {who} harmonization has not seen", None, unseen))
     width = max(len(label) for label, _, _ in rows)
     yield f"{'NUMBERS':<{width + 2}}  {'before':>8}  {'after':>8}"
     for label, before, after in rows:
