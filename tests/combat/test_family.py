@@ -129,3 +129,9 @@ def test_a_robust_nonparametric_model_is_refused():
     cohort = simulate_tables(4, (20, 20), random_state=1)
     with pytest.raises(DataError, match="rests on means"):
         fit_transform(iso.ComBat(robust=True, prior="nonparametric"), cohort)
+
+
+@pytest.mark.parametrize("kind", [iso.CovBat, iso.ComBatLS, iso.LongitudinalComBat])
+def test_methods_that_cannot_estimate_unknown_sites_say_so(kind, cohort):
+    with pytest.raises(DataError, match="cannot estimate unknown sites"):
+        fit_transform(kind(unknown_sites="estimate"), cohort)

@@ -52,6 +52,11 @@ def require_options(estimator: SiteHarmonizer) -> None:
         value = getattr(estimator, name, choices[0])
         if value not in choices:
             raise DataError(f"{name} must be one of {choices}, got {value!r}.")
+    if estimator.unknown_sites == "estimate" and not hasattr(estimator, "adapt"):
+        raise DataError(
+            f"{type(estimator).__name__} cannot estimate unknown sites: unknown_sites must be "
+            f"'error' or 'skip', got 'estimate'."
+        )
     if estimator.robust and estimator.prior == "nonparametric":
         raise DataError(
             "robust=True needs prior='parametric' or None: the non-parametric prior rests "
