@@ -45,7 +45,7 @@ _HOMES = {
     "read_participants": "isoscan.tables",
     "read_table": "isoscan.tables",
 }
-_LAYERS = ("errors", "phantom")
+_LAYERS = ("errors", "federated", "phantom")
 
 __all__ = ["__version__", *_LAYERS, *sorted(_HOMES)]
 

@@ -15,6 +15,7 @@ VERBS = {
     "describe": "Can these data be harmonized? Counts, overlap, confounding, outliers.",
     "harmonize": "Fit, apply, evaluate and report on a table of measures.",
     "apply": "Apply a saved model to new scans.",
+    "federated": "Harmonize without pooling: sites send sums, never a row of data.",
     "evaluate": "Compare tables before and after: is site gone, is biology still there?",
 }
 
