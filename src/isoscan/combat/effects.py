@@ -163,8 +163,7 @@ def shrink_sites(
         Raw and shrunken estimates.
     """
     n_sites, n_features = shift.shape
-    everything = bool(active.all())
-    columns = slice(None) if everything else np.flatnonzero(active)
+    columns = slice(None) if active.all() else np.flatnonzero(active)
     result_shift, result_variance = np.zeros((n_sites, n_features)), np.ones((n_sites, n_features))
     used: list[Prior | None] = [None] * n_sites
     by_particles = how.prior == "nonparametric"
@@ -173,43 +172,64 @@ def shrink_sites(
     def shrink_site(site: int) -> None:
         if site == skip:
             return
-        raw_shift, raw_variance = shift[site, columns], variance[site, columns]
-        site_count = count[site] if count.shape[1] == 1 else count[site, columns]
+        raw = _Raw(
+            shift[site, columns],
+            variance[site, columns],
+            count[site] if count.shape[1] == 1 else count[site, columns],
+            bool(scale_fixed[site]),
+        )
         if how.prior is None:
-            result_shift[site, columns] = raw_shift
-            if not scale_fixed[site]:
-                result_variance[site, columns] = raw_variance
-            return
-        if by_particles:
-            result_shift[site, columns], result_variance[site, columns] = shrink_by_particles(
-                raw_shift,
-                raw_variance,
-                site_count,
-                scale_fixed=bool(scale_fixed[site]),
+            found = raw.shift, np.ones_like(raw.shift) if raw.scale_fixed else raw.variance
+        elif by_particles:
+            found = shrink_by_particles(
+                raw.shift,
+                raw.variance,
+                raw.count,
+                scale_fixed=raw.scale_fixed,
                 approximate=approximate,
                 n_jobs=n_jobs,
             )
-            return
-        fixed = np.ones_like(raw_shift) if scale_fixed[site] else raw_variance
-        prior = priors[site] if priors else fit_prior(raw_shift, fixed)
-        used[site] = prior
-        if scale_fixed[site]:
-            result_shift[site, columns] = shrink_shift_only(raw_shift, prior)
-            return
-        if how.sweeps is not None and not how.to_fixed_point:
-            result_shift[site, columns], result_variance[site, columns] = shrink_simultaneously(
-                raw_shift, raw_variance, site_count, prior, n_sweeps=how.sweeps
-            )
-            return
-        result_shift[site, columns], result_variance[site, columns] = shrink(
-            raw_shift,
-            raw_variance,
-            site_count,
-            prior,
-            to_fixed_point=how.to_fixed_point,
-            squares_about=squares_about and squares_about(site, np.flatnonzero(active)),
-        )
+        else:
+            prior = priors[site] if priors else raw.own_prior()
+            about = squares_about and squares_about(site, np.flatnonzero(active))
+            used[site], found = prior, raw.shrunken(prior, how, about)
+        result_shift[site, columns], result_variance[site, columns] = found
 
     # Particles keep all threads busy within a site.
     run_parallel(shrink_site, range(n_sites), 1 if by_particles else n_jobs)
     return SiteEffects(shift, variance, result_shift, result_variance, count, used, scale_fixed)
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """Raw estimates of one site."""
+
+    shift: Array
+    variance: Array
+    count: Array
+    scale_fixed: bool
+
+    def own_prior(self) -> Prior:
+        """Fit the prior to the features of the site itself."""
+        return fit_prior(
+            self.shift, np.ones_like(self.shift) if self.scale_fixed else self.variance
+        )
+
+    def shrunken(
+        self, prior: Prior, how: Shrinkage, squares_about: SquaresAbout | None
+    ) -> tuple[Array, Array]:
+        """Posterior shifts and variances by parametric empirical Bayes."""
+        if self.scale_fixed:
+            return shrink_shift_only(self.shift, prior), np.ones_like(self.shift)
+        if how.sweeps is not None and not how.to_fixed_point:
+            return shrink_simultaneously(
+                self.shift, self.variance, self.count, prior, n_sweeps=how.sweeps
+            )
+        return shrink(
+            self.shift,
+            self.variance,
+            self.count,
+            prior,
+            to_fixed_point=how.to_fixed_point,
+            squares_about=squares_about,
+        )
