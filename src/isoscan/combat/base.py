@@ -178,6 +178,19 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
         self.passed_through_ = self._names(self.model_.passed_through)
         return everyone, scans
 
+    def _learn_scans(
+        self, sites: NDArray[np.object_], covariates: pd.DataFrame | None
+    ) -> tuple[NDArray[np.intp], Scans]:
+        """Learn from everything but the measures: rows that take part, grouped by site.
+
+        The measures may follow as moments, see `_estimate_from`.
+        """
+        checks.require_options(self)
+        everyone = Cohort(np.empty((len(sites), 0)), sites, covariates, None)
+        warn_of_lookalikes(sites)
+        kept = scans_to_fit(self, everyone)
+        return np.flatnonzero(kept), self._learn_designs(everyone.at(kept))
+
     def _learn_designs(self, cohort: Cohort) -> Scans:
         self._learn_sites_of(cohort)
         self.preserve_design_ = Design.fit(self.preserve, cohort.covariates)

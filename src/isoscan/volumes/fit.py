@@ -1,0 +1,196 @@
+"""Estimate site effects from maps: from moments where that suffices, else from a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from isoscan.combat import ComBat
+from isoscan.combat.model import SiteModel
+from isoscan.combat.moments import Scans
+from isoscan.combat.newsites import shared_noise
+from isoscan.combat.training import Training
+from isoscan.volumes.apply import Site, labels_of
+from isoscan.volumes.coverage import Missing, VoxelNames, covered
+from isoscan.volumes.masks import Mask
+from isoscan.volumes.model import VolumeModel
+from isoscan.volumes.site_tests import site_f_before_and_after
+from isoscan.volumes.sources import Source
+from isoscan.volumes.space_needed import bytes_in_memory, bytes_to_stream, require_memory
+from isoscan.volumes.stream import Gathered, Progress, gather_moments, read_table
+
+
+def fit_sources(
+    estimator: Any,
+    sources: Sequence[Source],
+    people: pd.DataFrame,
+    site: Site,
+    mask: Mask,
+    missing: Missing,
+    progress: Progress,
+) -> VolumeModel:
+    """Estimate the site effects of maps.
+
+    Parameters
+    ----------
+    estimator : ComBat, CovBat, ...
+        Unfitted; it is fitted in place.
+    sources : sequence of Source
+        Maps on the grid of the mask.
+    people : DataFrame
+        Site and covariates, in the same order.
+    site : str or sequence of str
+        Column of `people` with the site.
+    mask : Mask
+        Voxels to harmonize.
+    missing : {"keep", "exclude", "error"}
+        What to do with voxels that lack a value at some scan.
+    progress : callable
+        Told the stage, how many maps are done, and of how many.
+
+    Returns
+    -------
+    VolumeModel
+        The fitted model.
+    """
+    dtype = np.result_type(*(source.dtype for source in sources))
+    labels = labels_of(people, site)
+    if streams(estimator, labels):
+        fitted = _fit_stream(estimator, sources, people, labels, mask, missing, dtype, progress)
+    else:
+        fitted = _fit_table(estimator, sources, people, labels, mask, missing, dtype, progress)
+    fields = sources[0].header().fields
+    space = int(fields["sform_code"] or fields["qform_code"]), int(fields["xyzt_units"])
+    return replace(fitted, space=space)
+
+
+def streams(estimator: Any, labels: Any) -> bool:
+    """Whether moments suffice, so that memory does not grow with the number of maps.
+
+    Parameters
+    ----------
+    estimator : SiteHarmonizer
+        Unfitted.
+    labels : ndarray or DataFrame
+        Sites, or several batch variables.
+
+    Returns
+    -------
+    bool
+        True for ComBat with means and variances of one batch variable.
+    """
+    plain = type(estimator) is ComBat and not estimator.robust
+    return plain and not isinstance(labels, pd.DataFrame)
+
+
+def _fit_stream(
+    estimator: ComBat,
+    sources: Sequence[Source],
+    people: pd.DataFrame,
+    labels: NDArray[np.object_],
+    mask: Mask,
+    missing: Missing,
+    dtype: np.dtype[Any],
+    progress: Progress,
+) -> VolumeModel:
+    rows, scans = estimator._learn_scans(labels, people)
+    n_voxels, n_columns = len(mask.voxels), scans.covariates.shape[1]
+    needed = bytes_to_stream(n_voxels, mask.grid.n_voxels, len(estimator.sites_), n_columns)
+    require_memory(needed, f"ComBat of {n_voxels:,} voxels and {len(estimator.sites_)} sites")
+    gathered = gather_moments(
+        [sources[row] for row in rows],
+        scans,
+        mask.voxels,
+        dtype,
+        n_jobs=estimator.n_jobs,
+        progress=progress,
+    )
+    moments = gathered.moments
+    inside = covered(
+        moments.count(), moments.zeros, scans.per_site, estimator.sites_, missing
+    )  # fmt: skip
+    kept = np.flatnonzero(inside)
+    estimator.n_features_in_ = len(kept)
+    with _voxels_named(estimator, mask, kept):
+        model = estimator._estimate_from(
+            lambda block: moments.at(kept[block]),
+            Training.of(scans, estimator._penalties()),
+            len(kept),
+            dtype,
+        )
+    estimator.model_ = replace(model, shared_noise=_noise(gathered, kept, scans, model))
+    estimator.passed_through_ = estimator._names(model.passed_through)
+    tests = site_f_before_and_after(
+        lambda block: moments.at(kept[block]),
+        model,
+        scans.per_site,
+        estimator._penalties(),
+        estimator.n_jobs,
+    )
+    return _of_voxels(estimator, mask, inside, np.array(tests))
+
+
+def _fit_table(
+    estimator: Any,
+    sources: Sequence[Source],
+    people: pd.DataFrame,
+    labels: Any,
+    mask: Mask,
+    missing: Missing,
+    dtype: np.dtype[Any],
+    progress: Progress,
+) -> VolumeModel:
+    """Fit a method that needs every subject's values at once."""
+    name = type(estimator).__name__
+    needed = bytes_in_memory(len(sources), len(mask.voxels), mask.grid.n_voxels)
+    require_memory(needed, f"{name} keeps all {len(sources)} maps in memory; it")
+    table = read_table(sources, mask.voxels, dtype, getattr(estimator, "n_jobs", None))
+    inside = _covered_in(table, labels, missing)
+    progress("fit", len(sources), len(sources))
+    estimator.fit(table[:, inside], sites=labels, covariates=people)
+    return _of_voxels(estimator, mask, inside, None)
+
+
+def _covered_in(table: NDArray[Any], labels: Any, missing: Missing) -> NDArray[np.bool_]:
+    first = labels.iloc[:, 0].astype(str).to_numpy() if isinstance(labels, pd.DataFrame) else labels
+    names, codes, sizes = np.unique(first, return_inverse=True, return_counts=True)
+    parts = [table[codes == site] for site in range(len(names))]
+    seen = np.array([np.isfinite(part).sum(axis=0) for part in parts], dtype=float)
+    zeros = np.array([(part == 0).sum(axis=0) for part in parts], dtype=np.int32)
+    return covered(seen, zeros, sizes.astype(float), names.tolist(), missing)
+
+
+def _of_voxels(
+    estimator: Any, mask: Mask, inside: NDArray[np.bool_], tests: NDArray[np.float64] | None
+) -> VolumeModel:
+    kept = Mask(mask.grid, mask.voxels[inside])
+    return VolumeModel(estimator, kept, mask.voxels[~inside], site_f=tests)
+
+
+def _noise(gathered: Gathered, kept: NDArray[np.intp], scans: Scans, model: SiteModel) -> float:
+    """Mean correlation of the noise of voxels, from a few of them."""
+    known = np.isin(gathered.sampled, kept)
+    columns = np.searchsorted(kept, gathered.sampled[known])
+    part = replace(
+        model,
+        intercept=model.intercept[columns],
+        slopes=model.slopes[:, columns],
+        sd=model.sd[columns],
+    )
+    return shared_noise(gathered.sample[:, known], scans, part)
+
+
+@contextmanager
+def _voxels_named(estimator: ComBat, mask: Mask, kept: NDArray[np.intp]) -> Iterator[None]:
+    """Let messages speak of voxels instead of numbered features."""
+    estimator.feature_names_in_ = VoxelNames(mask.grid, mask.voxels[kept])  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del estimator.feature_names_in_

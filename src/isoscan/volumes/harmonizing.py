@@ -1,0 +1,292 @@
+"""The whole job on maps: check grids, fit, apply, write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from isoscan.combat import ComBat, ComBatLS, CovBat, LongitudinalComBat, StepwiseComBat
+from isoscan.combat.parts import plain_options
+from isoscan.errors import DataError
+from isoscan.volumes.apply import Outside, Site, harmonize_sources
+from isoscan.volumes.coverage import Missing
+from isoscan.volumes.effect_maps import header_of
+from isoscan.volumes.fit import fit_sources
+from isoscan.volumes.grids import Grid, most_common, require_one_grid
+from isoscan.volumes.headers import require_comparable
+from isoscan.volumes.journal import only_run_in
+from isoscan.volumes.maps import map_bytes
+from isoscan.volumes.masks import Mask, common_voxels, read_mask, require_same_grid
+from isoscan.volumes.model import VolumeModel
+from isoscan.volumes.outputs import Results, run_folder
+from isoscan.volumes.sources import ArrayMap, FileMap, Source, match_volumes, on_grid
+from isoscan.volumes.stream import Progress, in_blocks, silent
+
+METHODS = {
+    "combat": ComBat,
+    "covbat": CovBat,
+    "combat-ls": ComBatLS,
+    "longitudinal": LongitudinalComBat,
+    "stepwise": StepwiseComBat,
+}
+MODEL, MASK, EFFECTS = "model.isoscan", "mask.nii.gz", "effects"
+
+
+def harmonize_volumes(
+    volumes: Any,
+    covariates: pd.DataFrame,
+    *,
+    site: Site = "site",
+    preserve: str | None = None,
+    mask: Any = None,
+    mask_threshold: float | None = None,
+    method: str = "combat",
+    missing: Missing = "keep",
+    outside: Outside = "zero",
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: Progress = silent,
+    **options: Any,
+) -> tuple[list[Any], VolumeModel]:
+    """Harmonize maps voxel by voxel.
+
+    Maps are read one after the other and not kept, so that thousands fit into the memory of a
+    laptop; the numbers are those of the same estimator on a table of all voxels.
+
+    Parameters
+    ----------
+    volumes : mapping, Series or sequence
+        Paths of NIfTI files, nibabel images or arrays: by scan id, to be matched with the
+        index of `covariates`, or as many and in the same order.
+    covariates : DataFrame
+        One row per scan: site and what formulas name.
+    site : str or sequence of str
+        Column with the site, or several columns of batch variables.
+    preserve : str, optional
+        Formula of what must survive, such as ``"age + C(sex)"``.
+    mask : path-like, nibabel image or array, optional
+        Voxels to harmonize; by default those with a finite value other than 0 in every map.
+    mask_threshold : float, optional
+        What exceeds it is inside; needed for masks of probabilities.
+    method : {"combat", "covbat", "combat-ls", "longitudinal", "stepwise"}
+        Method: `ComBat`, `CovBat`, `ComBatLS`, `LongitudinalComBat` or `StepwiseComBat`. All
+        but ComBat, and ComBat if it is robust, keep all maps in memory.
+    missing : {"keep", "exclude", "error"}
+        Voxels without a finite value at some scans: harmonize the scans that have one;
+        leave such voxels out; or refuse. Nothing is filled with zeros.
+    outside : {"zero", "keep", "nan"}
+        What voxels outside the mask become.
+    output : path-like, optional
+        Folder for the harmonized maps, the model, the mask and maps of the site effects;
+        without it, maps are returned.
+    overwrite : bool
+        Replace results that exist.
+    resume : bool
+        Take up a run that was stopped; what it finished is verified and kept.
+    progress : callable
+        Told the stage, how many maps are done, and of how many.
+    **options : object
+        Further options of the method, such as ``smooth=["age"]`` or ``reference="KCL"``.
+
+    Returns
+    -------
+    harmonized : list
+        Paths if `output` is given, else maps in the form they were given.
+    model : VolumeModel
+        The fitted model, to be applied to new maps.
+
+    Raises
+    ------
+    GridMismatchError
+        If maps, or the mask, do not lie on one grid.
+    ImageFileError
+        If a file is damaged.
+    OutOfSpaceError
+        If memory or disk would not suffice; before the work begins.
+    DataError
+        If the data cannot be harmonized as they are; the message says why.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> people = pd.DataFrame({"site": ["A"] * 10 + ["B"] * 10})
+    >>> shift = {"A": 0.0, "B": 5.0}
+    >>> maps = [10 + shift[name] + rng.normal(size=(6, 7, 5)) for name in people.site]
+    >>> harmonized, model = harmonize_volumes(maps, people)
+    >>> [round(float(np.mean(part)), 1) for part in (harmonized[:10], harmonized[10:])]
+    [12.5, 12.5]
+    """
+    job = _Job.prepare(volumes, covariates, mask, mask_threshold)
+    if preserve is not None:
+        options = {"preserve": preserve, **options}
+    estimator = make_estimator(method, options)
+    if output is None:
+        model = fit_sources(
+            estimator, job.sources, job.people, site, job.mask, missing, progress
+        )  # fmt: skip
+        return _applied(model, job, site, outside, None, progress), model
+    settings = {"method": method, "options": plain_options(estimator), "site": site}
+    settings |= {"missing": missing, "outside": outside, "mask": job.mask.hash_}
+    with only_run_in(Path(output)):
+        results = run_folder(
+            Path(output),
+            job.sources,
+            job.people,
+            settings,
+            resume=resume,
+            overwrite=overwrite,
+            n_voxels=len(job.mask.voxels) if outside == "zero" else job.mask.grid.n_voxels,
+        )
+        if results.journal.is_done(MODEL):
+            model = VolumeModel.load(Path(output) / MODEL)
+        else:
+            model = fit_sources(
+                estimator, job.sources, job.people, site, job.mask, missing, progress
+            )
+            write_model_files(model, results)
+        return _applied(model, job, site, outside, results, progress), model
+
+
+def fit_volumes(
+    volumes: Any,
+    covariates: pd.DataFrame,
+    *,
+    site: Site = "site",
+    preserve: str | None = None,
+    mask: Any = None,
+    mask_threshold: float | None = None,
+    method: str = "combat",
+    missing: Missing = "keep",
+    progress: Progress = silent,
+    **options: Any,
+) -> VolumeModel:
+    """Estimate the site effects of maps, without applying anything.
+
+    Parameters
+    ----------
+    volumes : mapping, Series or sequence
+        Maps, as in `harmonize_volumes`.
+    covariates : DataFrame
+        One row per scan.
+    site : str or sequence of str
+        Column with the site.
+    preserve : str, optional
+        Formula of what must survive.
+    mask : path-like, nibabel image or array, optional
+        Voxels to harmonize.
+    mask_threshold : float, optional
+        What exceeds it is inside.
+    method : str
+        One of `METHODS`.
+    missing : {"keep", "exclude", "error"}
+        What to do with voxels without a finite value at some scans.
+    progress : callable
+        Told the stage, how many maps are done, and of how many.
+    **options : object
+        Further options of the method.
+
+    Returns
+    -------
+    VolumeModel
+        The fitted model.
+    """
+    job = _Job.prepare(volumes, covariates, mask, mask_threshold)
+    if preserve is not None:
+        options = {"preserve": preserve, **options}
+    estimator = make_estimator(method, options)
+    return fit_sources(estimator, job.sources, job.people, site, job.mask, missing, progress)
+
+
+class _Job:
+    """Maps, people and mask that fit together."""
+
+    def __init__(self, sources: list[Source], people: pd.DataFrame, mask: Mask) -> None:
+        self.sources, self.people, self.mask = sources, people, mask
+
+    @classmethod
+    def prepare(
+        cls, volumes: Any, covariates: pd.DataFrame, mask: Any, threshold: float | None
+    ) -> _Job:
+        sources, people = match_volumes(volumes, covariates)
+        require_comparable([s.name for s in sources if isinstance(s, FileMap)])
+        if mask is None:
+            _, grid = _one_grid(sources)
+            return cls(sources, people, common_voxels(sources, grid, in_blocks))
+        inside, source = read_mask(mask, threshold)
+        sources = on_grid(sources, inside.grid, placed=not isinstance(source, ArrayMap))
+        name, grid = _one_grid(sources)
+        if isinstance(source, ArrayMap) and source.grid.shape == grid.shape:
+            inside = Mask(grid, inside.voxels)
+        require_same_grid(inside, source.name, grid, name)
+        return cls(sources, people, inside)
+
+
+def _one_grid(sources: Sequence[Source]) -> tuple[str, Grid]:
+    grids = {source.name: source.grid for source in sources}
+    name, grid = most_common(grids)
+    require_one_grid(grids, grid, f"{name} and most others")
+    return name, grid
+
+
+def make_estimator(method: str, options: Mapping[str, Any]) -> Any:
+    """Make an unfitted estimator.
+
+    Parameters
+    ----------
+    method : str
+        One of `METHODS`.
+    options : mapping
+        Its options.
+
+    Returns
+    -------
+    SiteHarmonizer
+        The estimator.
+
+    Raises
+    ------
+    DataError
+        If there is no such method, or no such option.
+    """
+    if method not in METHODS:
+        raise DataError(f"method must be one of {tuple(METHODS)}, got {method!r}.")
+    try:
+        return METHODS[method](**options)
+    except TypeError as error:
+        raise DataError(f"{METHODS[method].__name__}: {error}.") from None
+
+
+def _applied(
+    model: VolumeModel,
+    job: _Job,
+    site: Site,
+    outside: Outside,
+    results: Results | None,
+    progress: Progress,
+) -> list[Any]:
+    return harmonize_sources(model, job.sources, job.people, site, outside, results, progress)
+
+
+def write_model_files(model: VolumeModel, results: Results) -> None:
+    """Write the maps of the site effects, the mask, and last the model.
+
+    Parameters
+    ----------
+    model : VolumeModel
+        Fitted model.
+    results : Results
+        Folder and journal.
+    """
+    header = header_of(model.grid, *model.space)
+    (results.folder / EFFECTS).mkdir(exist_ok=True)
+    for name, flat in model.flat_effects().items():
+        results.add(f"{EFFECTS}/{name}.nii.gz", map_bytes(flat, header))
+    inside = np.zeros(model.grid.n_voxels)
+    inside[model.mask.voxels] = 1.0
+    results.add(MASK, map_bytes(inside, header))
+    results.add(MODEL, model.to_bytes())

@@ -1,0 +1,244 @@
+"""What a run has finished, so that it can be taken up again after it was stopped.
+
+The folder of results holds ``journal.jsonl``: first what the run is (a fingerprint of inputs,
+covariates and options), then one line per finished file with its SHA-256. A lock keeps a
+second run out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from isoscan.errors import FolderInUseError, OutOfSpaceError, OutputExistsError
+from isoscan.tables.write import write_atomically
+
+NAME, LOCK = "journal.jsonl", ".isoscan.lock"
+_NO_SPACE = 28
+
+
+class Journal:
+    """Finished files of one run.
+
+    Parameters
+    ----------
+    folder : Path
+        Where results go.
+    run : str
+        Fingerprint of everything the results depend on.
+    resume : bool
+        Take up a run that was stopped.
+    overwrite : bool
+        Start anew over results that exist.
+    """
+
+    def __init__(self, folder: Path, run: str, *, resume: bool, overwrite: bool) -> None:
+        self.folder = folder
+        self.path = folder / NAME
+        lines = _read(self.path)
+        before = lines[0].get("run") if lines else None
+        self.finished: dict[str, str] = {}
+        if resume and before is not None:
+            if before != run:
+                raise OutputExistsError(
+                    f"{folder} holds results of a run with other maps, covariates, options or "
+                    f"versions; it cannot be resumed. Choose another folder, or start anew with "
+                    f"overwrite=True (--overwrite).",
+                    path=folder,
+                )
+            self.finished = {line["file"]: line["sha256"] for line in lines[1:] if "file" in line}
+        elif before is not None and not overwrite:
+            raise OutputExistsError(
+                f"{folder} holds results already. Choose another folder, take up a stopped run "
+                f"with resume=True (--resume), or start anew with overwrite=True (--overwrite).",
+                path=folder,
+            )
+        self.overwrite = overwrite or before is not None
+        if not self.finished:
+            write_atomically(self.path, _line({"run": run}), overwrite=True)
+
+    def is_done(self, name: str) -> bool:
+        """Whether a file was finished and is still what it was.
+
+        Parameters
+        ----------
+        name : str
+            Name of the file in the folder.
+
+        Returns
+        -------
+        bool
+            False if it must be made.
+        """
+        known, path = self.finished.get(name), self.folder / name
+        return known is not None and path.is_file() and hash_file(path) == known
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file that is complete or not there.
+
+        Parameters
+        ----------
+        name : str
+            Name of the file in the folder.
+        content : bytes
+            Its content.
+
+        Raises
+        ------
+        OutOfSpaceError
+            If the disk is full.
+        """
+        path = self.folder / name
+        try:
+            write_atomically(path, content, overwrite=self.overwrite or name in self.finished)
+        except OSError as error:
+            if error.errno != _NO_SPACE:
+                raise
+            raise OutOfSpaceError(
+                f"the disk of {self.folder} is full. What is written there is complete: make "
+                f"room and take the run up with resume=True (--resume).",
+                path=path,
+            ) from None
+
+    def note(self, name: str, content: bytes) -> None:
+        """Note that a file is finished; not from several threads at once.
+
+        Parameters
+        ----------
+        name : str
+            Name of the file in the folder.
+        content : bytes
+            Its content.
+        """
+        self.finished[name] = hashlib.sha256(content).hexdigest()
+        with self.path.open("ab") as file:
+            file.write(_line({"file": name, "sha256": self.finished[name]}))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _line(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, sort_keys=True) + "\n").encode()
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """Lines of a journal; one that was cut off ends it."""
+    found: list[dict[str, Any]] = []
+    if not path.is_file():
+        return found
+    for text in path.read_bytes().split(b"\n")[:-1]:
+        try:
+            line = json.loads(text)
+        except ValueError:
+            break
+        found.append(line)
+    complete = b"".join(map(_line, found))
+    if found and path.stat().st_size != len(complete):
+        write_atomically(path, complete, overwrite=True)
+    return found
+
+
+def fingerprint(content: Mapping[str, Any]) -> str:
+    """Hash what results depend on.
+
+    Parameters
+    ----------
+    content : mapping
+        Plain types.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> fingerprint({"method": "combat"})[:8]
+    'd71fc4dd'
+    """
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Parameters
+    ----------
+    path : Path
+        File.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def only_run_in(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder; the system lifts the lock if the run is killed.
+
+    Parameters
+    ----------
+    folder : Path
+        Where results go; made if it does not exist.
+
+    Yields
+    ------
+    None
+        Control to the run.
+
+    Raises
+    ------
+    FolderInUseError
+        If another run holds the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / LOCK
+    with path.open("a+b") as file:
+        try:
+            _lock(file.fileno())
+        except OSError:
+            raise FolderInUseError(
+                f"another run is writing into {folder} ({_holder(path)}). Wait for it, or choose "
+                f"another folder.",
+                path=folder,
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+        file.flush()
+        for part in folder.glob(".*.part"):  # of a run that was killed
+            part.unlink()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _holder(path: Path) -> str:
+    try:
+        return path.read_text() or "unknown"
+    except OSError:
+        return "unknown"
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(descriptor, 4096, os.SEEK_SET)  # beyond the text, which others may read
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        return
+    import fcntl
+
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,322 @@
+"""A fitted model that knows where its voxels lie."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+from nibabel import Nifti1Image
+from numpy.typing import NDArray
+
+from isoscan.combat import load
+from isoscan.combat.base import SiteHarmonizer
+from isoscan.combat.checks import answer_unknown_sites
+from isoscan.combat.store import hash_of, pack_model, read_model, write_model
+from isoscan.errors import DataError, ModelFileError
+from isoscan.volumes.apply import Outside, Site, harmonize_sources, labels_of
+from isoscan.volumes.effect_maps import header_of, site_maps, spread_out
+from isoscan.volumes.grids import Grid, make_grid, require_one_grid
+from isoscan.volumes.headers import Header
+from isoscan.volumes.journal import only_run_in
+from isoscan.volumes.masks import Mask
+from isoscan.volumes.outputs import run_folder
+from isoscan.volumes.sources import Source, match_volumes, on_grid
+from isoscan.volumes.space_needed import bytes_in_memory, require_memory
+from isoscan.volumes.stream import Progress, read_table, silent
+
+
+@dataclass(frozen=True, eq=False)
+class VolumeModel:
+    """A fitted model of maps: harmonizes new maps on the same grid, learns new sites.
+
+    Attributes
+    ----------
+    estimator : ComBat, CovBat, ...
+        The fitted estimator; its features are the voxels, in storage order.
+    mask : Mask
+        Grid, and the voxels that are harmonized.
+    left_out : ndarray of int
+        Voxels of the mask that not every site has; NaN in the results.
+    space : tuple of int
+        NIfTI's codes of the space and of the units.
+    site_f : ndarray of shape (2, n_voxels)
+        F statistic of site before and after, of the training maps; empty if it is unknown.
+    """
+
+    estimator: Any
+    mask: Mask
+    left_out: NDArray[np.intp]
+    space: tuple[int, int] = (4, 2)
+    site_f: NDArray[np.float64] | None = None
+
+    @property
+    def grid(self) -> Grid:
+        """Where voxels lie."""
+        return self.mask.grid
+
+    @property
+    def header(self) -> Header:
+        """Header of maps on this grid."""
+        return header_of(self.grid, *self.space)
+
+    @property
+    def hash_(self) -> str:
+        """SHA-256 of the model as it would be saved."""
+        return hash_of(*self._to_parts())
+
+    def transform(
+        self,
+        volumes: Any,
+        covariates: pd.DataFrame,
+        *,
+        site: Site = "site",
+        output: str | Path | None = None,
+        outside: Outside = "zero",
+        unknown_sites: Literal["error", "estimate", "skip"] | None = None,
+        overwrite: bool = False,
+        resume: bool = False,
+        progress: Progress = silent,
+    ) -> list[Any]:
+        """Take the estimated site effects out of maps.
+
+        Parameters
+        ----------
+        volumes : mapping, Series or sequence
+            Paths of NIfTI files, nibabel images or arrays, by scan id or in row order.
+        covariates : DataFrame
+            One row per scan: site, and the covariates of the model.
+        site : str or sequence of str
+            Column with the site.
+        output : path-like, optional
+            Folder for the harmonized maps; without it they are returned.
+        outside : {"zero", "keep", "nan"}
+            What voxels outside the mask become.
+        unknown_sites : {"error", "estimate", "skip"}, optional
+            What to do with sites the model has not seen; as the estimator says by default.
+        overwrite : bool
+            Replace results that exist.
+        resume : bool
+            Take up a run that was stopped.
+        progress : callable
+            Told the stage, how many maps are done, and of how many.
+
+        Returns
+        -------
+        list
+            Paths, or maps in the form they were given.
+
+        Raises
+        ------
+        DataError
+            If the maps do not lie on the grid of the model, or do not fit it otherwise.
+        """
+        sources, people = self._read(volumes, covariates)
+        model = self._answering(unknown_sites)._with_unknown(sources, people, site)
+        if output is None:
+            return harmonize_sources(model, sources, people, site, outside, None, progress)
+        settings = {"model": self.hash_, "unknown": unknown_sites, "outside": outside, "site": site}
+        with only_run_in(Path(output)):
+            results = run_folder(
+                Path(output),
+                sources,
+                people,
+                settings,
+                resume=resume,
+                overwrite=overwrite,
+                n_voxels=len(self.mask.voxels) if outside == "zero" else self.grid.n_voxels,
+            )
+            return harmonize_sources(model, sources, people, site, outside, results, progress)
+
+    def adapt(
+        self,
+        volumes: Any,
+        covariates: pd.DataFrame,
+        *,
+        site: str = "site",
+        prior: Literal["own", "training"] = "own",
+    ) -> Self:
+        """Learn new sites from their maps; what is known about the others does not move.
+
+        Parameters
+        ----------
+        volumes : mapping, Series or sequence
+            Maps of sites the model does not know.
+        covariates : DataFrame
+            One row per scan: site, and the covariates of the model.
+        site : str
+            Column with the site.
+        prior : {"own", "training"}
+            Shrink towards the new site's own voxels, or towards what training sites show.
+
+        Returns
+        -------
+        VolumeModel
+            A new model that knows old and new sites.
+
+        Raises
+        ------
+        DataError
+            If a site is known already, or the method cannot learn new sites.
+        """
+        return self._learn(*self._read(volumes, covariates), site, prior)
+
+    def _read(self, volumes: Any, covariates: pd.DataFrame) -> tuple[list[Source], pd.DataFrame]:
+        sources, people = match_volumes(volumes, covariates)
+        sources = on_grid(sources, self.grid)
+        require_one_grid({s.name: s.grid for s in sources}, self.grid, "the model")
+        return sources, people
+
+    def _learn(self, sources: list[Source], people: pd.DataFrame, site: Site, prior: str) -> Self:
+        if not hasattr(self.estimator, "adapt"):
+            raise DataError(
+                f"{type(self.estimator).__name__} cannot learn new sites; fit again with their "
+                f"maps."
+            )
+        needed = bytes_in_memory(len(sources), len(self.mask.voxels), self.grid.n_voxels)
+        require_memory(needed, f"Learning new sites from {len(sources)} maps")
+        dtype = np.result_type(*(source.dtype for source in sources))
+        table = read_table(sources, self.mask.voxels, dtype, self.estimator.n_jobs)
+        labels = labels_of(people, site)
+        adapted = self.estimator.adapt(table, sites=labels, covariates=people, prior=prior)
+        return replace(self, estimator=adapted, site_f=None)
+
+    def _answering(self, unknown_sites: str | None) -> Self:
+        if unknown_sites is None:
+            return self
+        estimator = copy.copy(self.estimator)
+        estimator.unknown_sites = unknown_sites
+        return replace(self, estimator=estimator)
+
+    def _with_unknown(self, sources: list[Source], people: pd.DataFrame, site: Site) -> Self:
+        """The model itself, or one that also knows the new sites of this call."""
+        labels, estimator = labels_of(people, site), self.estimator
+        if not isinstance(estimator, SiteHarmonizer) or isinstance(labels, pd.DataFrame):
+            return self
+        unknown = ~np.isin(labels.astype(str), estimator.sites_)
+        if not unknown.any():
+            return self
+        answer_unknown_sites(estimator, labels, unknown)
+        if estimator.unknown_sites == "skip":
+            return self
+        rows = np.flatnonzero(unknown)
+        return self._learn([sources[row] for row in rows], people.iloc[rows], site, "training")
+
+    def effect_maps(self) -> dict[str, Nifti1Image]:
+        """Shift, scale and standard errors of each site, residual SD, and site's F as images.
+
+        Shifts are in residual standard deviations, scales are ratios of standard deviations.
+        NaN outside the mask.
+
+        Returns
+        -------
+        dict of {str: Nifti1Image}
+            Images by name, such as ``site-KCL_shift``.
+        """
+        shape, fields = self.grid.shape, self.header.fields
+        return {
+            name: Nifti1Image(flat.astype(np.float32).reshape(shape, order="F"), None, fields)
+            for name, flat in self.flat_effects().items()
+        }
+
+    def flat_effects(self) -> dict[str, NDArray[np.float64]]:
+        """The same as whole flat maps in storage order.
+
+        Returns
+        -------
+        dict of {str: ndarray of shape (n_voxels of the grid,)}
+            By name.
+        """
+        found = site_maps(self.estimator) if hasattr(self.estimator, "model_") else {}
+        if self.site_f is not None:
+            found |= dict(zip(("site_f_before", "site_f_after"), self.site_f, strict=True))
+        voxels, n_voxels = self.mask.voxels, self.grid.n_voxels
+        return {name: spread_out(values, voxels, n_voxels) for name, values in found.items()}
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the model to a file that holds no subject and runs no code.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where to write, usually ``model.isoscan``.
+        overwrite : bool
+            Replace an existing file.
+
+        Raises
+        ------
+        OutputExistsError
+            If the file exists and `overwrite` is false.
+        """
+        write_model(path, *self._to_parts(), overwrite=overwrite)
+
+    def to_bytes(self) -> bytes:
+        """Contents of the model file."""
+        return pack_model(*self._to_parts())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Load a model that was written by `save`.
+
+        Parameters
+        ----------
+        path : str or Path
+            A ``model.isoscan`` file of maps.
+
+        Returns
+        -------
+        VolumeModel
+            Ready to `transform`.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is damaged, or holds a model of tables.
+        """
+        name = Path(path).name
+        facts, arrays = read_model(path)
+        if "volume" not in facts:
+            raise ModelFileError(
+                f"{name} is a model of a table, not of maps; apply it with isoscan apply."
+            )
+        try:
+            return cls._from_parts(load(path), facts["volume"], arrays)
+        except ModelFileError:
+            raise
+        except Exception as error:
+            raise ModelFileError(f"{name}: inconsistent model file ({error}).") from None
+
+    def _to_parts(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        facts, arrays = self.estimator._to_parts()
+        facts["volume"] = {
+            "shape": list(self.grid.shape),
+            "affine": self.grid.affine.tolist(),
+            "space": list(self.space),
+        }
+        arrays["volume_voxels"] = self.mask.voxels.astype(np.int64)
+        arrays["volume_left_out"] = self.left_out.astype(np.int64)
+        if self.site_f is not None:
+            arrays["volume_site_f"] = self.site_f
+        return facts, arrays
+
+    @classmethod
+    def _from_parts(
+        cls, estimator: Any, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]
+    ) -> Self:
+        shape = tuple(int(n) for n in facts["shape"])
+        grid = make_grid(shape, np.array(facts["affine"], dtype=float), "the model")
+        voxels, left_out = arrays["volume_voxels"], arrays["volume_left_out"]
+        sound = voxels.ndim == 1 and len(voxels) == estimator.n_features_in_
+        for positions in (voxels, left_out):
+            inside = positions.size == 0 or (positions[0] >= 0 and positions[-1] < grid.n_voxels)
+            sound = sound and inside and bool((np.diff(positions) > 0).all())
+        if not sound:
+            raise ModelFileError("the model file names voxels that are not on its grid.")
+        sform, units = (int(code) for code in facts["space"])
+        site_f = arrays.get("volume_site_f")
+        if site_f is not None and site_f.shape != (2, len(voxels)):
+            raise ModelFileError("the model file holds tests of other voxels.")
+        return cls(estimator, Mask(grid, voxels), left_out, (sform, units), site_f)

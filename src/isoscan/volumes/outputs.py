@@ -1,0 +1,247 @@
+"""The folder of results: names, what is done already, and what else lies there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from numpy.typing import NDArray
+
+from isoscan.combat.store import software_versions
+from isoscan.errors import DataError, OutputExistsError
+from isoscan.volumes.compression import compressor
+from isoscan.volumes.effect_maps import as_part
+from isoscan.volumes.headers import Header
+from isoscan.volumes.journal import Journal, fingerprint
+from isoscan.volumes.maps import map_bytes
+from isoscan.volumes.sources import ArrayMap, FileMap, Source
+from isoscan.volumes.space_needed import require_disk
+
+
+class Results:
+    """Harmonized maps in a folder, and the journal of those that are finished.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they are.
+    names : sequence of str
+        File name of each map.
+    journal : Journal
+        What is finished.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str], journal: Journal) -> None:
+        self.folder, self.names, self.journal = folder, list(names), journal
+
+    def path(self, row: int) -> Path:
+        """File of a map.
+
+        Parameters
+        ----------
+        row : int
+            Number of the map.
+
+        Returns
+        -------
+        Path
+            In the folder of results.
+        """
+        return self.folder / self.names[row]
+
+    def is_done(self, row: int) -> bool:
+        """Whether a map was finished by an earlier run and is unchanged.
+
+        Parameters
+        ----------
+        row : int
+            Number of the map.
+
+        Returns
+        -------
+        bool
+            False if it must be made.
+        """
+        return self.journal.is_done(self.names[row])
+
+    def write(self, row: int, flat: NDArray[Any], header: Header) -> bytes:
+        """Write a map.
+
+        Parameters
+        ----------
+        row : int
+            Number of the map.
+        flat : ndarray of shape (n_voxels,)
+            Values in storage order.
+        header : Header
+            Of the map it was made of.
+
+        Returns
+        -------
+        bytes
+            What was written, to be noted.
+        """
+        name = self.names[row]
+        content = map_bytes(flat, header, compressed=name.endswith(".gz"))
+        self.journal.write(name, content)
+        return content
+
+    def note(self, row: int, content: bytes) -> None:
+        """Note that a map is finished.
+
+        Parameters
+        ----------
+        row : int
+            Number of the map.
+        content : bytes
+            What was written.
+        """
+        self.journal.note(self.names[row], content)
+
+    def add(self, name: str, content: bytes) -> None:
+        """Write and note another file.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+        content : bytes
+            Its content.
+        """
+        self.journal.write(name, content)
+        self.journal.note(name, content)
+
+
+def run_folder(
+    folder: Path,
+    sources: Sequence[Source],
+    people: pd.DataFrame,
+    settings: dict[str, Any],
+    *,
+    resume: bool,
+    overwrite: bool,
+    n_voxels: int,
+) -> Results:
+    """Prepare a folder for the results of a run, or take up a stopped one.
+
+    Parameters
+    ----------
+    folder : Path
+        Where results go; it exists.
+    sources : sequence of Source
+        Maps.
+    people : DataFrame
+        Site and covariates, indexed by scan.
+    settings : dict
+        Everything else that results depend on.
+    resume, overwrite : bool
+        Take up a stopped run; or start anew.
+    n_voxels : int
+        Voxels that are not 0 in a result.
+
+    Returns
+    -------
+    Results
+        Names and journal.
+
+    Raises
+    ------
+    OutputExistsError
+        If results would replace others, or inputs.
+    OutOfSpaceError
+        If the disk is too small.
+    """
+    names = output_names(sources, people)
+    _require_affines(sources)
+    _spare_inputs(folder, names, sources)
+    run = fingerprint(
+        {
+            **settings,
+            "inputs": [_identity(source) for source in sources],
+            "people": people.to_csv(),
+            "names": names,
+            "compressor": compressor(),
+            "software": software_versions(),
+        }
+    )
+    journal = Journal(folder, run, resume=resume, overwrite=overwrite)
+    if not overwrite and not journal.overwrite:
+        existing = [name for name in names if (folder / name).exists()]
+        if existing:
+            raise OutputExistsError(
+                f"{folder} already holds {existing[0]} and {len(existing) - 1} more. Choose "
+                f"another folder, or pass overwrite=True (--overwrite).",
+                files=existing,
+            )
+    require_disk(folder, len(names) - len(journal.finished), n_voxels)
+    return Results(folder, names, journal)
+
+
+def output_names(sources: Sequence[Source], people: pd.DataFrame) -> list[str]:
+    """Name results after their inputs; after the scans if input names repeat.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        Maps.
+    people : DataFrame
+        Indexed by scan.
+
+    Returns
+    -------
+    list of str
+        File names with ``_desc-harmonized_``.
+    """
+    names = [_named_after(source) for source in sources]
+    if None in names or max(Counter(names).values(), default=1) > 1:
+        names = [f"{as_part(str(scan))}_desc-harmonized.nii.gz" for scan in people.index]
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if repeated:
+        raise DataError(
+            f"several maps would be written as {repeated[0]}: scan ids differ only in signs that "
+            f"file names cannot have. Rename the scans.",
+            names=repeated,
+        )
+    return [str(name) for name in names]
+
+
+def _named_after(source: Source) -> str | None:
+    if not isinstance(source, FileMap):
+        return None
+    stem, dot, suffix = source.name.partition(".nii")
+    before, underscore, kind = stem.rpartition("_")
+    inserted = f"{before}_desc-harmonized_{kind}" if underscore else f"{stem}_desc-harmonized"
+    return inserted + dot + suffix
+
+
+def _identity(source: Source) -> list[Any]:
+    """Tell a map apart from others, cheaply for files."""
+    if isinstance(source, FileMap):
+        about = source.path.stat()
+        return [str(source.path.absolute()), about.st_size, about.st_mtime_ns]
+    return [source.name, hashlib.sha256(source.flat().tobytes()).hexdigest()]
+
+
+def _require_affines(sources: Sequence[Source]) -> None:
+    for source in sources:
+        if isinstance(source, ArrayMap) and not source.placed:
+            raise DataError(
+                "arrays do not know where their voxels lie, so they cannot be written as images. "
+                "Give nibabel images or a mask with an affine, or leave output out."
+            )
+
+
+def _spare_inputs(folder: Path, names: Sequence[str], sources: Sequence[Source]) -> None:
+    """Refuse to write over a map that is read."""
+    inputs = {source.path.resolve() for source in sources if isinstance(source, FileMap)}
+    for name in names:
+        if (folder / name).resolve() in inputs:
+            raise OutputExistsError(
+                f"{folder / name} is one of the maps that are read; inputs are never replaced. "
+                f"Choose another folder.",
+                path=folder / name,
+            )
