@@ -62,7 +62,7 @@ def _about_tests(people: Facts, scans: int) -> Finding:
 
 
 def _about_change(same: Facts, every: Facts, ordered_by: str | None) -> Finding:
-    summary = same["summary"]
+    summary, lowest = same["summary"], same["summary"]["lowest"]
     kept = summary["correlation"] >= ALIKE and abs(summary["ratio"] - 1) <= CHANGED
     order = f" by '{ordered_by}'" if ordered_by else ""
     beyond = every["people"] - same["people"]
@@ -80,11 +80,11 @@ def _about_change(same: Facts, every: Facts, ordered_by: str | None) -> Finding:
     return say(
         "good" if kept else "warning",
         "change-kept" if kept else "change-altered",
-        f"Change within people was {'kept' if kept else 'altered'}: from the first to the last "
-        f"scan{order} of {count(same['people'], 'person', 'people')} at the same site, changes "
-        f"beyond covariates correlate at {summary['correlation']:.2f} in the median feature "
-        f"(lowest {summary['lowest']['value']:.2f}, '{summary['lowest']['feature']}') with those "
-        f"before, and are {summary['ratio']:.2f} times as large.{rest}{larger}",
+        f"Change of people at one site was {'kept' if kept else 'altered'}: {summary['ratio']:.2f} "
+        f"times as large as before, correlation {summary['correlation']:.2f} (medians over "
+        f"features).{larger} It is change beyond covariates, from the first to the last scan"
+        f"{order} of {count(same['people'], 'person', 'people')}; the lowest correlation is "
+        f"{lowest['value']:.2f} ('{lowest['feature']}').{rest}",
     )
 
 
@@ -94,12 +94,11 @@ def _about_moving(moved: Facts) -> Finding:
         level = "warning"
     else:
         level = "good" if before > 1 + EXCESS else "note"
-    later = "unknown after" if after is None else f"{after:.2f} times after"
+    later = "an unknown amount after" if after is None else f"{after:.2f} times as much after"
     return say(
         level,
         "moving",
-        f"Changes of the {count(moved['people'], 'person', 'people')} whose first and last scan "
-        f"are of different sites were {before:.2f} times as large as those of people who stayed "
-        f"before harmonization, and {later} (beyond covariates, median feature; 1 if scanners "
-        f"are alike).",
+        f"People who moved between sites changed {before:.2f} times as much as people who stayed "
+        f"before harmonization, {later}. If scanners are alike it is 1; median feature, beyond "
+        f"covariates, {count(moved['people'], 'person', 'people')} who moved.",
     )
