@@ -41,12 +41,15 @@ _HOMES = {
     "harmonize": "isoscan.harmonizing",
     "harmonize_volumes": "isoscan.volumes",
     "load": "isoscan.combat",
+    "meta_analysis": "isoscan.pooling",
+    "meta_regression": "isoscan.pooling",
     "read_enigma": "isoscan.tables",
     "read_freesurfer": "isoscan.tables",
     "read_measures": "isoscan.tables",
     "read_mriqc": "isoscan.tables",
     "read_participants": "isoscan.tables",
     "read_table": "isoscan.tables",
+    "site_effects": "isoscan.pooling",
 }
 _LAYERS = ("errors", "federated", "phantom")
 

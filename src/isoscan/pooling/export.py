@@ -1,0 +1,105 @@
+"""Tables of pooled effects in the layout others read, and what their columns mean."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from isoscan.errors import DataError
+from isoscan.pooling.site_table import KINDS
+from isoscan.pooling.studies import Studies
+
+Layout = Literal["isoscan", "enigma"]
+
+_ENIGMA = {
+    "feature": "Structure",
+    "effect": "d_icv",
+    "se": "se_icv",
+    "low": "low_ci_icv",
+    "high": "up_ci_icv",
+    "n1": "n_controls",
+    "n2": "n_patients",
+    "p": "pobs",
+    "p_adjusted": "fdr_p",
+}
+_MEANINGS = {
+    "feature": "name of the measure",
+    "k": "number of sites",
+    "effect": "pooled effect",
+    "se": "its standard error",
+    "low": "lower confidence limit",
+    "high": "upper confidence limit",
+    "statistic": "effect over standard error",
+    "df": "degrees of freedom of the test; inf for a normal distribution",
+    "p": "two-sided p",
+    "log10_p": "decimal logarithm of p",
+    "p_adjusted": "p adjusted for the number of features",
+    "tau2": "variance of true effects between sites",
+    "tau2_se": "its standard error",
+    "tau2_low": "lower confidence limit of tau2 (Q-profile)",
+    "tau2_high": "upper confidence limit of tau2 (Q-profile)",
+    "Q": "Cochran's Q",
+    "Q_p": "p of Q: do sites differ more than their errors allow?",
+    "I2": "percent of the variance of site effects that is between sites",
+    "H2": "total over sampling variance",
+    "pi_low": "lower limit of the effect expected at a new site",
+    "pi_high": "upper limit of the effect expected at a new site",
+    "n1": "people in the reference group",
+    "n2": "people in the compared group",
+    "n": "people",
+}
+
+
+def in_layout(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
+    """Choose and name columns.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Pooled effects.
+    layout : {"isoscan", "enigma"}
+        All columns, or those of the ENIGMA Toolbox. The latter's names end in _icv
+        whatever was adjusted for; counts that are unknown are NaN.
+
+    Returns
+    -------
+    DataFrame
+        The table in that layout.
+
+    Raises
+    ------
+    DataError
+        If the layout is unknown.
+    """
+    if layout == "isoscan":
+        return table
+    if layout != "enigma":
+        raise DataError(f"'{layout}' is no layout: 'isoscan' or 'enigma'.")
+    unknown = {name: np.nan for name in _ENIGMA if name not in table.columns}
+    return table.assign(**unknown)[list(_ENIGMA)].rename(columns=_ENIGMA)
+
+
+def sidecar(frame: pd.DataFrame, conventions: str, studies: Studies) -> dict[str, Any]:
+    """Say what the columns mean.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Table in the layout that is written.
+    conventions : str
+        How the numbers were computed.
+    studies : Studies
+        Where they come from.
+
+    Returns
+    -------
+    dict
+        Content of the JSON file.
+    """
+    meanings = _MEANINGS | {theirs: _MEANINGS[ours] for ours, theirs in _ENIGMA.items()}
+    facts: dict[str, Any] = {"Description": f"Effects pooled over sites: {conventions}"}
+    facts["Effect"] = KINDS.get(studies.kind or "", studies.kind or "as given")
+    facts["Sites"] = list(studies.sites)
+    return facts | {str(name): {"Description": meanings[str(name)]} for name in frame.columns}

@@ -1,0 +1,123 @@
+"""Weighted regression of site effects, for many features at once.
+
+Rows are sites, columns are features; a site without a feature has weight 0 there.
+The design is shared by all features: a column of ones pools, moderators regress.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class WeightedFit:
+    """Weighted least squares per feature.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_sites, n_features)
+        Weights used; 0 for sites without the feature.
+    coefficients : ndarray of shape (n_terms, n_features)
+        Estimates.
+    covariance : ndarray of shape (n_features, n_terms, n_terms)
+        Inverse of X'WX.
+    residuals : ndarray of shape (n_sites, n_features)
+        Effect minus fitted effect.
+    """
+
+    weights: Numbers
+    coefficients: Numbers
+    covariance: Numbers
+    residuals: Numbers
+
+    @property
+    def q(self) -> Numbers:
+        """Weighted sum of squared residuals."""
+        return np.asarray((self.weights * self.residuals**2).sum(axis=0))
+
+
+def fit_weighted(effects: Numbers, weights: Numbers, design: Numbers) -> WeightedFit:
+    """Regress effects on the design, per feature.
+
+    Parameters
+    ----------
+    effects : ndarray of shape (n_sites, n_features)
+        Effects; any finite number where the weight is 0.
+    weights : ndarray of shape (n_sites, n_features)
+        Weights.
+    design : ndarray of shape (n_sites, n_terms)
+        Design columns.
+
+    Returns
+    -------
+    WeightedFit
+        Estimates.
+    """
+    covariance = inverse(cross_products(weights, design))
+    coefficients = np.einsum("fpq,qf->pf", covariance, design.T @ (weights * effects))
+    return WeightedFit(weights, coefficients, covariance, effects - design @ coefficients)
+
+
+def cross_products(weights: Numbers, design: Numbers) -> Numbers:
+    """X'WX of every feature.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_sites, n_features)
+        Weights.
+    design : ndarray of shape (n_sites, n_terms)
+        Design columns.
+
+    Returns
+    -------
+    ndarray of shape (n_features, n_terms, n_terms)
+        Cross-products.
+    """
+    n_sites, n_terms = design.shape
+    products = (design[:, :, None] * design[:, None, :]).reshape(n_sites, n_terms**2)
+    return np.ascontiguousarray((products.T @ weights).T).reshape(-1, n_terms, n_terms)
+
+
+def inverse(matrices: Numbers) -> Numbers:
+    """Inverse of each matrix; NaN if there is none.
+
+    Parameters
+    ----------
+    matrices : ndarray of shape (n_features, n_terms, n_terms)
+        Symmetric matrices.
+
+    Returns
+    -------
+    ndarray of shape (n_features, n_terms, n_terms)
+        Inverses.
+    """
+    if matrices.shape[-1] == 1:
+        return 1 / np.where(matrices > 0, matrices, np.nan)
+    size = np.abs(matrices).max(axis=(1, 2), initial=0.0)
+    scaled = matrices / np.where(size > 0, size, 1.0)[:, None, None]
+    singular = ~(np.abs(np.linalg.det(scaled)) > 1e-200)
+    identity = np.eye(matrices.shape[-1])
+    inverses = np.linalg.inv(np.where(singular[:, None, None], identity, matrices))
+    inverses[singular] = np.nan
+    return np.asarray(inverses)
+
+
+def trace_of_product(first: Numbers, second: Numbers) -> Numbers:
+    """Trace of AB for each feature.
+
+    Parameters
+    ----------
+    first, second : ndarray of shape (n_features, n_terms, n_terms)
+        Matrices.
+
+    Returns
+    -------
+    ndarray of shape (n_features,)
+        Traces.
+    """
+    return np.asarray(np.einsum("fpq,fqp->f", first, second))
