@@ -1,0 +1,227 @@
+"""Results are complete or not there; a stopped run can be taken up; two runs do not mix."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from many_sites import AFFINE
+
+import isoscan as iso
+from isoscan.volumes.journal import Journal, only_run_in
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+RUN = textwrap.dedent(
+    """
+    import os, signal, sys, warnings
+    import pandas as pd
+    import isoscan as iso
+
+    warnings.simplefilter("ignore")
+    folder, output, stage, limit = sys.argv[1:]
+    people = pd.read_csv(folder + "/people.csv", index_col=0)
+    paths = {scan: f"{folder}/{scan}_FA.nii.gz" for scan in people.index}
+
+    def progress(now, done, total):
+        if now == stage and done >= int(limit):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    iso.harmonize_volumes(
+        paths, people, preserve="age", mask=folder + "/mask.nii", output=output,
+        resume=True, progress=progress,
+    )
+    """
+)
+
+
+@pytest.fixture
+def prepared(study, tmp_path):
+    folder = tmp_path / "in"
+    study.write(folder)
+    study.people.to_csv(folder / "people.csv")
+    nib.save(nib.Nifti1Image(study.mask, AFFINE), folder / "mask.nii")
+    return folder
+
+
+def run(folder, output, stage="never", limit=0):
+    words = [sys.executable, "-c", RUN, str(folder), str(output), stage, str(limit)]
+    return subprocess.run(words, capture_output=True, text=True).returncode
+
+
+@pytest.mark.parametrize(("stage", "limit"), [("fit", 16), ("apply", 16)])
+def test_a_killed_run_is_taken_up_with_the_same_bytes(prepared, tmp_path, stage, limit):
+    assert run(prepared, tmp_path / "whole") == 0
+    assert run(prepared, tmp_path / "killed", stage, limit) == -9
+    finished = [*(tmp_path / "killed").glob("sub-*.nii.gz")]
+    assert len(finished) == (0 if stage == "fit" else 16)
+    before = {path: path.stat().st_mtime_ns for path in finished}
+    assert run(prepared, tmp_path / "killed") == 0
+    assert hashes(tmp_path / "killed") == hashes(tmp_path / "whole")
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+
+
+def harmonize(study, folder, **options):
+    output = folder / "out"
+    if not (folder / "in").exists():
+        study.write(folder / "in")
+    paths = {scan: folder / "in" / f"{scan}_FA.nii.gz" for scan in study.arrays}
+    mask = nib.Nifti1Image(study.mask, AFFINE)
+    return iso.harmonize_volumes(paths, study.people, mask=mask, output=output, **options)
+
+
+def test_results_are_named_and_complete(study, tmp_path):
+    paths, model = harmonize(study, tmp_path)
+    assert paths[0] == tmp_path / "out" / "sub-000_desc-harmonized_FA.nii.gz"
+    names = set(hashes(tmp_path / "out"))
+    assert {"journal.jsonl", "mask.nii.gz", "model.isoscan"} <= names
+    assert {"effects/site-MUC_shift.nii.gz", "effects/site_f_after.nii.gz"} <= names
+    assert not any(Path(name).name.startswith(".") for name in names)
+    assert iso.VolumeModel.load(tmp_path / "out" / "model.isoscan").hash_ == model.hash_
+    image = nib.load(paths[0])
+    assert image.get_data_dtype() == np.float32 and image.header["sform_code"] == 4
+    mask = nib.load(tmp_path / "out" / "mask.nii.gz").get_fdata()
+    np.testing.assert_array_equal(mask, study.mask)
+
+
+def test_the_same_job_gives_the_same_bytes(study, tmp_path):
+    harmonize(study, tmp_path)
+    first = hashes(tmp_path / "out")
+    harmonize(study, tmp_path, overwrite=True)
+    assert hashes(tmp_path / "out") == first
+
+
+def test_results_that_exist_are_not_replaced(study, tmp_path):
+    harmonize(study, tmp_path)
+    before = hashes(tmp_path / "out")
+    with pytest.raises(iso.errors.OutputExistsError, match=r"holds results already.*--resume"):
+        harmonize(study, tmp_path)
+    with pytest.raises(iso.errors.OutputExistsError, match="other maps, covariates, options"):
+        harmonize(study, tmp_path, resume=True, preserve="age")
+    assert hashes(tmp_path / "out") == before
+    (tmp_path / "out" / "journal.jsonl").unlink()
+    with pytest.raises(iso.errors.OutputExistsError, match="42 more"):
+        harmonize(study, tmp_path)
+
+
+def test_results_changed_by_others_are_made_again(study, tmp_path):
+    paths, _ = harmonize(study, tmp_path)
+    before = hashes(tmp_path / "out")
+    paths[3].write_bytes(b"damaged")
+    paths[5].unlink()
+    harmonize(study, tmp_path, resume=True)
+    after = hashes(tmp_path / "out")
+    assert {name for name in after if name != "journal.jsonl"} == {
+        name for name in before if name != "journal.jsonl"
+    }
+    assert all(after[name] == before[name] for name in after if name != "journal.jsonl")
+
+
+def test_inputs_are_never_replaced(study, tmp_path):
+    folder = tmp_path / "in"
+    paths = study.write(folder)
+    named = {
+        scan: path.rename(folder / path.name.replace("_FA", "_desc-harmonized"))
+        for scan, path in paths.items()
+    }
+    before = hashes(folder)
+    mask = nib.Nifti1Image(study.mask, AFFINE)
+    twin = folder / "sub-000.nii.gz"
+    twin.write_bytes(named["sub-000"].read_bytes())
+    with pytest.raises(iso.errors.OutputExistsError, match="one of the maps that are read"):
+        iso.harmonize_volumes(
+            {**named, "sub-001": named["sub-000"], "sub-000": twin},
+            study.people,
+            mask=mask,
+            output=folder,
+            overwrite=True,
+        )
+    assert all(hashes(folder)[name] == value for name, value in before.items())
+
+
+def test_two_runs_into_one_folder_are_refused(study, tmp_path):
+    with (
+        only_run_in(tmp_path / "out"),
+        pytest.raises(iso.errors.FolderInUseError, match=r"process \d+ on"),
+    ):
+        harmonize(study, tmp_path)
+    harmonize(study, tmp_path)
+
+
+def test_maps_of_one_name_are_named_after_their_scans(study, tmp_path):
+    paths = {}
+    for scan, path in study.write(tmp_path / "in").items():
+        (tmp_path / "in" / scan).mkdir()
+        paths[scan] = path.rename(tmp_path / "in" / scan / "FA.nii.gz")
+    mask = nib.Nifti1Image(study.mask, AFFINE)
+    found, _ = iso.harmonize_volumes(paths, study.people, mask=mask, output=tmp_path / "out")
+    assert found[1].name == "sub-001_desc-harmonized.nii.gz"
+
+
+def test_arrays_without_an_affine_are_not_written(study, tmp_path):
+    with pytest.raises(iso.errors.DataError, match="do not know where their voxels lie"):
+        iso.harmonize_volumes(study.arrays, study.people, mask=study.mask, output=tmp_path / "o")
+    mask = nib.Nifti1Image(study.mask, AFFINE)
+    found, _ = iso.harmonize_volumes(study.arrays, study.people, mask=mask, output=tmp_path / "p")
+    np.testing.assert_allclose(nib.load(found[0]).affine, AFFINE)
+
+
+def test_a_full_disk_is_foreseen(study, tmp_path, monkeypatch):
+    from collections import namedtuple
+
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(1, 1, 1000))
+    with pytest.raises(iso.errors.OutOfSpaceError, match=r"43 maps need up to .* are free"):
+        harmonize(study, tmp_path)
+    assert not [*(tmp_path / "out").glob("*.nii.gz")]
+
+
+def test_a_disk_that_fills_leaves_no_stump(study, tmp_path, monkeypatch):
+    journal = Journal(tmp_path, "run", resume=False, overwrite=False)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(iso.errors.OutOfSpaceError, match="make room and take the run up"):
+        journal.write("map.nii.gz", b"content")
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.jsonl"]
+
+
+def test_a_line_cut_off_in_the_journal_is_dropped(tmp_path):
+    journal = Journal(tmp_path, "run", resume=False, overwrite=False)
+    for name in ("a", "b"):
+        journal.write(name, name.encode())
+        journal.note(name, name.encode())
+    whole = journal.path.read_bytes()
+    journal.path.write_bytes(whole[:-20])
+    again = Journal(tmp_path, "run", resume=True, overwrite=False)
+    assert again.is_done("a") and not again.is_done("b")
+    again.note("b", b"b")
+    assert journal.path.read_bytes() == whole
+    assert next(map(json.loads, whole.splitlines())) == {"run": "run"}
+
+
+def test_a_model_is_applied_into_a_folder_and_taken_up(study, tmp_path):
+    _, model = harmonize(study, tmp_path)
+    paths = {scan: tmp_path / "in" / f"{scan}_FA.nii.gz" for scan in study.arrays}
+    found = model.transform(paths, study.people, output=tmp_path / "again")
+    for path in found:
+        assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
+    found[2].unlink()
+    model.transform(paths, study.people, output=tmp_path / "again", resume=True)
+    assert found[2].exists()
+    with pytest.raises(iso.errors.OutputExistsError):
+        model.transform(paths, study.people, output=tmp_path / "again")
