@@ -16,6 +16,7 @@ VERBS = {
     "harmonize": "Fit, apply, evaluate and report on a table of measures.",
     "apply": "Apply a saved model to new scans.",
     "federated": "Harmonize without pooling: sites send sums, never a row of data.",
+    "volumes": "Harmonize maps (FA, MD, thickness) voxel by voxel.",
     "evaluate": "Compare tables before and after: is site gone, is biology still there?",
 }
 

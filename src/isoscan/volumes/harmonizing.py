@@ -11,14 +11,14 @@ import pandas as pd
 
 from isoscan.combat import ComBat, ComBatLS, CovBat, LongitudinalComBat, StepwiseComBat
 from isoscan.combat.parts import plain_options
-from isoscan.errors import DataError
+from isoscan.errors import DataError, OutputExistsError
 from isoscan.volumes.apply import Outside, Site, harmonize_sources
 from isoscan.volumes.coverage import Missing
 from isoscan.volumes.effect_maps import header_of
 from isoscan.volumes.fit import fit_sources
 from isoscan.volumes.grids import Grid, most_common, require_one_grid
 from isoscan.volumes.headers import require_comparable
-from isoscan.volumes.journal import only_run_in
+from isoscan.volumes.journal import Journal, only_run_in
 from isoscan.volumes.maps import map_bytes
 from isoscan.volumes.masks import Mask, common_voxels, read_mask, require_same_grid
 from isoscan.volumes.model import VolumeModel
@@ -290,3 +290,44 @@ def write_model_files(model: VolumeModel, results: Results) -> None:
     inside[model.mask.voxels] = 1.0
     results.add(MASK, map_bytes(inside, header))
     results.add(MODEL, model.to_bytes())
+
+
+def save_fit(model: VolumeModel, folder: Path, *, overwrite: bool) -> None:
+    """Write a model, its mask and its maps of site effects into a folder.
+
+    Parameters
+    ----------
+    model : VolumeModel
+        Fitted model.
+    folder : Path
+        Where they go.
+    overwrite : bool
+        Replace results that exist.
+    """
+    require_empty(folder, overwrite=overwrite)
+    with only_run_in(folder):
+        journal = Journal(folder, model.hash_, resume=False, overwrite=overwrite)
+        write_model_files(model, Results(folder, [], journal))
+
+
+def require_empty(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that holds a model already, before any work is done.
+
+    Parameters
+    ----------
+    folder : Path
+        Where results go.
+    overwrite : bool
+        Whether they may be replaced.
+
+    Raises
+    ------
+    OutputExistsError
+        If there is a model and it may not be replaced.
+    """
+    if (folder / MODEL).exists() and not overwrite:
+        raise OutputExistsError(
+            f"{folder} already holds {MODEL}. Choose another folder, or pass overwrite=True "
+            f"(--overwrite).",
+            path=folder / MODEL,
+        )

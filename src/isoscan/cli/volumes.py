@@ -1,0 +1,277 @@
+"""`isoscan volumes`: maps listed in a table, harmonized voxel by voxel."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from isoscan.cli import options
+from isoscan.cli.method_options import gather, method_options, require_known
+from isoscan.cli.sections import SectionedCommand, under
+
+_data, _results = under("Data"), under("Results")
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+_maps = options.combine(
+    click.argument("table", type=options.EXISTING),
+    _data(
+        "--path",
+        "path_column",
+        default="path",
+        show_default=True,
+        metavar="COLUMN",
+        help="Column with the file of each map; relative to the folder of TABLE.",
+    ),
+    _data(
+        "--site",
+        "sites",
+        multiple=True,
+        default=("site",),
+        show_default="site",
+        metavar="COLUMN",
+        help="Column with the site; may be repeated for several batch variables.",
+    ),
+)
+_mask = options.combine(
+    _data(
+        "--mask",
+        type=options.EXISTING,
+        help="Voxels to harmonize; by default those that all maps have.",
+    ),
+    _data(
+        "--mask-threshold",
+        type=float,
+        metavar="VALUE",
+        help="What exceeds it is inside; needed for masks of probabilities.",
+    ),
+    _data(
+        "--missing",
+        type=click.Choice(["keep", "exclude", "error"]),
+        default="keep",
+        show_default=True,
+        help="Voxels without a value at some scans: harmonize the others, leave out, refuse.",
+    ),
+)
+_outside = _results(
+    "--outside",
+    type=click.Choice(["zero", "keep", "nan"]),
+    default="zero",
+    show_default=True,
+    help="What voxels outside the mask become.",
+)
+_resume = _results("--resume", is_flag=True, help="Take up a run that was stopped.")
+
+
+@click.group("volumes", context_settings=_HELP)
+def command() -> None:
+    """Harmonize maps (FA, MD, thickness, grey matter) voxel by voxel.
+
+    Maps are NIfTI files on one grid, listed in a table with one row per scan: id, path, site
+    and covariates.
+    """
+
+
+@command.command("harmonize", cls=SectionedCommand, context_settings=_HELP)
+@_maps
+@_mask
+@method_options
+@options.output()
+@_outside
+@_resume
+@click.pass_context
+def harmonize_command(
+    ctx: click.Context,
+    /,
+    table: Path,
+    path_column: str,
+    sites: tuple[str, ...],
+    method: str,
+    output: Path,
+    **rest: Any,
+) -> None:
+    """Fit and apply: harmonize the maps listed in TABLE.
+
+    Writes the harmonized maps, model.isoscan, mask.nii.gz and maps of the site effects.
+    """
+    from isoscan.volumes import harmonize_volumes
+
+    own = _own_options(ctx, method, rest)
+    paths, people = _read(table, path_column, sites)
+    with _shown() as progress:
+        written, model = harmonize_volumes(
+            paths,
+            people,
+            site=_one_or_all(sites),
+            method=method,
+            output=output,
+            progress=progress,
+            **rest,
+            **own,
+        )
+    _tell(model, len(written), output)
+
+
+@command.command("fit", cls=SectionedCommand, context_settings=_HELP)
+@_maps
+@_mask
+@method_options
+@options.output()
+@click.pass_context
+def fit_command(
+    ctx: click.Context,
+    /,
+    table: Path,
+    path_column: str,
+    sites: tuple[str, ...],
+    method: str,
+    output: Path,
+    overwrite: bool,
+    **rest: Any,
+) -> None:
+    """Estimate site effects from the maps listed in TABLE; apply nothing.
+
+    Writes model.isoscan, mask.nii.gz and maps of the site effects.
+    """
+    from isoscan.volumes.harmonizing import fit_volumes, require_empty, save_fit
+
+    own = _own_options(ctx, method, rest)
+    require_empty(output, overwrite=overwrite)
+    paths, people = _read(table, path_column, sites)
+    with _shown() as progress:
+        model = fit_volumes(
+            paths,
+            people,
+            site=_one_or_all(sites),
+            method=method,
+            progress=progress,
+            **rest,
+            **own,
+        )
+    save_fit(model, output, overwrite=overwrite)
+    _tell(model, 0, output)
+
+
+@command.command("apply", cls=SectionedCommand, context_settings=_HELP)
+@click.argument("model", type=options.EXISTING)
+@_maps
+@options.output()
+@_data(
+    "--new-site",
+    type=click.Choice(["error", "estimate", "skip"]),
+    default="error",
+    show_default=True,
+    help="Sites the model has not seen: refuse, estimate from their maps, or leave as they are.",
+)
+@_outside
+@_resume
+def apply_command(
+    model: Path,
+    table: Path,
+    path_column: str,
+    sites: tuple[str, ...],
+    new_site: Any,
+    **rest: Any,
+) -> None:
+    """Apply MODEL (a model.isoscan file of maps) to the maps listed in TABLE."""
+    from isoscan.errors import count
+    from isoscan.volumes import VolumeModel
+
+    fitted = VolumeModel.load(model)
+    paths, people = _read(table, path_column, sites)
+    with _shown() as progress:
+        written = fitted.transform(
+            paths,
+            people,
+            site=_one_or_all(sites),
+            unknown_sites=new_site,
+            progress=progress,
+            **rest,
+        )
+    click.echo(f"{count(written, 'map')} harmonized. Written to {rest['output']}.")
+
+
+def _own_options(ctx: click.Context, method: str, rest: dict[str, Any]) -> dict[str, Any]:
+    """Take the options of the method out of all others."""
+    own = gather(rest)
+    preserve = rest.pop("preserve")
+    if preserve is not None:
+        own["preserve"] = preserve
+    require_known(ctx, method, list(own))
+    return own
+
+
+def _one_or_all(sites: tuple[str, ...]) -> Any:
+    return sites[0] if len(sites) == 1 else list(sites)
+
+
+def _read(table: Path, column: str, sites: tuple[str, ...]) -> tuple[dict[Any, Path], Any]:
+    """Paths by scan, and everything else about the scans."""
+    from isoscan.errors import MissingColumnError, MissingFileError, count, name_some
+    from isoscan.tables import read_participants
+
+    people = read_participants(table, labels=(*sites, column))
+    if column not in people.columns:
+        raise MissingColumnError(
+            f"no column '{column}' in {table.name}: {name_some(people.columns, 8)}. Name the "
+            f"column with the files with --path.",
+            column=column,
+        )
+    paths = {scan: table.parent / str(name) for scan, name in people[column].items()}
+    absent = [str(path) for path in paths.values() if not path.is_symlink() and not path.is_file()]
+    if absent:
+        raise MissingFileError(
+            f"{len(absent)} of {count(paths, 'map')} are not there: {name_some(absent, 3)}.",
+            paths=absent,
+        )
+    return paths, people.drop(columns=column)
+
+
+@contextmanager
+def _shown() -> Iterator[Callable[[str, int, int], None]]:
+    """Print what is needed before it is used, and show how far the work is."""
+    import sys
+
+    from tqdm import tqdm
+
+    log = logging.getLogger("isoscan.volumes")
+    handler, level = _Echo(), log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    bar = tqdm(disable=not sys.stderr.isatty(), leave=False, unit="map")
+
+    def progress(stage: str, done: int, total: int) -> None:
+        bar.total = total
+        bar.set_description(stage)
+        bar.n = done
+        bar.refresh()
+
+    try:
+        yield progress
+    finally:
+        bar.close()
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
+class _Echo(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(record.getMessage(), err=True)
+
+
+def _tell(model: Any, n_maps: int, output: Path) -> None:
+    from isoscan.errors import count
+
+    voxels = f"{len(model.mask.voxels):,} voxels"
+    if n_maps:
+        click.echo(f"{count(n_maps, 'map')} harmonized in {voxels}.")
+    if model.site_f is not None:
+        import numpy as np
+
+        before, after = np.nanmedian(model.site_f, axis=1)
+        click.echo(f"Site, F of the median voxel: {before:.3g} before, {after:.3g} after.")
+    click.echo(f"Written to {output}: model.isoscan, mask.nii.gz, effects/ and the journal.")
