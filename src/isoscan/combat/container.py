@@ -41,6 +41,8 @@ class Container:
         The version that is written and read.
     what : str
         Its name in sentences, such as "model".
+    plural : str
+        The same, for several.
     most_json_bytes, most_array_bytes : int
         Limits of the two members.
     error : type
@@ -50,6 +52,7 @@ class Container:
     format: str
     version: int
     what: str
+    plural: str
     most_json_bytes: int = 256 << 20
     most_array_bytes: int = 64 << 30
     error: type[ModelFileError] = ModelFileError
@@ -155,7 +158,7 @@ class Container:
         with path.open("rb") as file:
             if file.read(2) in _PICKLES:
                 raise self.error(
-                    f"{name}: this is a pickle; pickled {self.what}s are not supported."
+                    f"{name}: this is a pickle; pickled {self.plural} are not supported."
                 )
         if not zipfile.is_zipfile(path):
             raise self.error(f"{name}: not a {self.what} file, or cut off at the end.")

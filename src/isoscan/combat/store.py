@@ -15,7 +15,7 @@ from isoscan.combat.container import software_versions as software_versions
 from isoscan.errors import ModelFileError
 from isoscan.tables.write import write_atomically
 
-MODEL = Container("isoscan-model", 1, "model")
+MODEL = Container("isoscan-model", 1, "model", "models")
 METHODS = ("ComBat", "ComBatLS", "CovBat", "LongitudinalComBat", "StepwiseComBat")
 
 

@@ -27,7 +27,7 @@ Arrays = dict[str, NDArray[Any]]
 Shapes = dict[str, tuple[int, ...]]
 
 SUMMARY = Container(
-    "isoscan-summary", 1, "summary", most_json_bytes=16 << 20, error=MessageFileError
+    "isoscan-summary", 1, "summary", "summaries", most_json_bytes=16 << 20, error=MessageFileError
 )
 
 

@@ -36,7 +36,12 @@ from isoscan.tables.write import write_atomically
 Array = NDArray[np.float64]
 
 COEFFICIENTS = Container(
-    "isoscan-coefficients", 1, "coefficients", most_json_bytes=16 << 20, error=MessageFileError
+    "isoscan-coefficients",
+    1,
+    "coefficients",
+    "coefficients",
+    most_json_bytes=16 << 20,
+    error=MessageFileError,
 )
 _NAMES = ("intercept", "slopes", "sd", "smoothing", "edf", "variance", "mean", "centre", "products")
 
@@ -292,8 +297,8 @@ def _deviations(common: Coefficients, moments: Any) -> Deviations:
     size = np.sqrt(everything / np.maximum(moments.count.sum(axis=0), 1.0))
     unit = np.where(common.sd > 0, common.sd, 1.0)
     left = variance * np.maximum(moments.count - 1, 1.0) * unit**2
-    still = left <= count * (noise_tolerance(np.dtype(common.dtype)) * size) ** 2
-    variance[still] = 1.0
+    noise = count * (noise_tolerance(np.dtype(common.dtype)) * size) ** 2
+    variance[~(left > noise)] = 1.0  # nothing moves, or there is nothing: as in `regress`
     known = np.ones(len(size), dtype=bool)
     smooth = SmoothFit(common.slopes, common.smoothing, common.edf, common.variance, known)
     return Deviations(
