@@ -190,7 +190,7 @@ def test_offset_of_a_million_changes_nothing() -> None:
         ({"contrast": "age", "groups": None, "kind": "d"}, DataError, "compares two groups"),
         ({"contrast": "dose"}, MissingCovariateError, "'dose'"),
         ({"kind": "OR"}, DataError, "no kind of effect"),
-        ({"min_per_group": 50}, TooFewScansError, "no site can estimate the effect; 'KCL: only"),
+        ({"min_per_group": 50}, TooFewScansError, "no site can estimate the effect: KCL: only"),
     ],
 )
 def test_impossible_questions_are_refused(options, error, words) -> None:

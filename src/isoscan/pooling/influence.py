@@ -33,7 +33,7 @@ def leave_one_out(studies: Studies, options: Options) -> pd.DataFrame:
     DataFrame
         feature, site (left out), k, effect, se, low, high, p, tau2, I2, Q; shift, the
         move of the estimate in pooled standard errors; moves_effect, if that is more than
-        one; moves_tau2, if tau² changes by more than half.
+        one; moves_tau2, if tau² changes by more than half (from 0: at all).
     """
     evidence = studies.evidence()
     whole = pool(evidence, options, intervals=False)

@@ -328,8 +328,19 @@ def _require_two_sites(studies: Studies) -> None:
     )
 
 
-def _total_counts(studies: Studies) -> dict[str, NDArray[np.float64]]:
-    return {name: np.nansum(values, axis=0) for name, values in studies.counts.items()}
+def _total_counts(studies: Studies) -> dict[str, NDArray[Any]]:
+    """People at the sites that have a feature; NaN if a site did not tell how many."""
+    known = {name: np.isfinite(values).any() for name, values in studies.counts.items()}
+    present = np.isfinite(studies.effects)
+    totals = {
+        name: np.where(present, values, 0).sum(axis=0)
+        for name, values in studies.counts.items()
+        if known[name]
+    }
+    return {
+        name: total.astype(int) if np.isfinite(total).all() else total
+        for name, total in totals.items()
+    }
 
 
 def _adjusted(

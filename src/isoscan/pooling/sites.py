@@ -222,11 +222,12 @@ def _one_site(
     reasons: dict[int, str] = {}
     column, others = asked.column[here], asked.others[here]
     for scans, at in same_scans(np.isfinite(values)):
+        measured = values[:, at] if scans.all() else values[np.ix_(scans, at)]
         refusal = _refusal(column[scans], asked, limits[0])
         if refusal:
             reasons |= dict.fromkeys(at.tolist(), refusal)
             continue
-        fit = fit_slope(values[scans][:, at], column[scans], others[scans])
+        fit = fit_slope(measured, column[scans], others[scans])
         for position in fit.dropped:
             name = asked.other_names[position]
             left_out[site, name] = _why_dropped(others[scans][:, position])
@@ -320,6 +321,6 @@ def _require_some(effects: Numbers, skipped: list[tuple[str, str, str]]) -> None
         return
     reasons = [f"{site}: {reason}" for site, _, reason in skipped]
     raise TooFewScansError(
-        f"no site can estimate the effect; {name_some(dict.fromkeys(reasons))}.",
+        f"no site can estimate the effect: {'; '.join(list(dict.fromkeys(reasons))[:6])}.",
         reasons=reasons,
     )

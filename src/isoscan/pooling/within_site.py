@@ -10,6 +10,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
+BLOCK = 4096  # features at a time: what is computed on the way stays in the cache
 TOLERANCE = 1e-7
 """A column whose part not explained by the others is smaller than this share is aliased."""
 
@@ -91,7 +92,7 @@ def _orthonormal(columns: Numbers) -> tuple[Numbers, list[int]]:
 
 
 def same_scans(measured: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.intp]]]:
-    """Group features that were measured in the same scans.
+    """Group features that were measured in the same scans, complete ones in blocks.
 
     Parameters
     ----------
@@ -105,13 +106,13 @@ def same_scans(measured: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.bool_],
     features : ndarray of int
         Positions of the features.
     """
-    if measured.all():
-        yield np.ones(len(measured), dtype=bool), np.arange(measured.shape[1])
-        return
-    packed = np.packbits(measured, axis=0)
-    _, first, codes = np.unique(packed, axis=1, return_index=True, return_inverse=True)
-    codes = codes.reshape(-1)
-    order = np.argsort(codes, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
-    for start, features in zip(first, groups, strict=True):
-        yield measured[:, start], features
+    groups: dict[bytes, list[int]] = {}
+    for start in range(0, measured.shape[1], BLOCK):
+        block = measured[:, start : start + BLOCK]
+        complete = block.all(axis=0)
+        if complete.any():
+            yield np.ones(len(measured), dtype=bool), start + np.flatnonzero(complete)
+        for feature in np.flatnonzero(~complete):
+            groups.setdefault(block[:, feature].tobytes(), []).append(start + int(feature))
+    for features in groups.values():
+        yield measured[:, features[0]], np.array(features)
