@@ -33,11 +33,11 @@ many times as much as isoscan.
 LIMITS = """\
 ## What limits isoscan
 
-Two fifths of the time of ComBat go into correcting the table, a third into its moments, a sixth
-into the priors. numpy makes one pass over the cache for every arithmetic operation (some twenty in
-all), and Python lets one thread at a time start an operation, so that a second processor saves
-about a third of the wall time, not half. In a process that has not yet touched the memory of the
-result, the first call also waits for the operating system to provide it.
+Almost half of the time of ComBat goes into correcting the table, a third into its moments, a sixth
+into the priors. numpy makes one pass over the cache for every arithmetic operation, some ten over
+the whole table, and Python lets one thread at a time start an operation, so that a second processor
+saves about a third of the wall time, not half. In a process that has not yet touched the memory of
+the result, the first call also waits for the operating system to provide it.
 """
 
 RERUN = """\
