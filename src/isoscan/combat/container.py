@@ -309,13 +309,18 @@ def _most_bytes(shapes: Shapes) -> int:
     return sum(int(np.prod(s, dtype=object)) * 8 * 11 // 10 + _SLACK for s in shapes.values())
 
 
+_MOST_COMPRESSED = 32 << 20
+"""Larger numbers are stored as they are: they shrink by a tenth, and that takes seconds."""
+
+
 def _pack_arrays(arrays: Arrays) -> bytes:
     members = {}
     for name, array in sorted(arrays.items()):
         buffer = io.BytesIO()
         np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
         members[f"{name}.npy"] = buffer.getvalue()
-    return _zip(members, zipfile.ZIP_DEFLATED)
+    large = sum(map(len, members.values())) > _MOST_COMPRESSED  # a model of all voxels of a brain
+    return _zip(members, zipfile.ZIP_STORED if large else zipfile.ZIP_DEFLATED)
 
 
 def _zip(members: dict[str, bytes], compression: int) -> bytes:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from isoscan.combat import LongitudinalComBat
+from isoscan.combat import ComBat, LongitudinalComBat
 from isoscan.combat.blocks import run_parallel
 from isoscan.errors import (
     DataError,
@@ -122,18 +124,51 @@ def harmonize_sources(
     found: list[Any] = [results.path(row) if results else None for row in range(n_maps)]
     todo = [row for row in range(n_maps) if results is None or not results.is_done(row)]
     whole = needs_everyone(model.estimator)
-    step = n_maps if whole else SCANS_AT_A_TIME
     dtype = np.result_type(*(source.dtype for source in sources))
+    labels = labels_of(people, site)
     with _warned_once(model.estimator, people):
-        for start in range(0, len(todo), step):
-            rows = todo[start : start + step]
+        done = n_maps - len(todo)
+        for estimator, rows in _batches(model.estimator, labels, todo, whole):
             taken = list(range(n_maps)) if whole else rows
             block = _Block(model, [sources[row] for row in taken], dtype, outside)
-            block.harmonize(people.iloc[taken], site)
+            block.harmonize(estimator, people.iloc[taken], site)
             for row, made in zip(rows, block.finish(taken, rows, results), strict=True):
                 found[row] = made
-            progress("apply", n_maps - len(todo) + start + len(rows), n_maps)
+            done += len(rows)
+            progress("apply", done, n_maps)
     return found
+
+
+def _batches(
+    estimator: Any, labels: Any, rows: list[int], whole: bool
+) -> Iterator[tuple[Any, list[int]]]:
+    """Rows to be harmonized together, and what harmonizes them: a few scans of one site."""
+    if whole or type(estimator) is not ComBat or isinstance(labels, pd.DataFrame):
+        step = max(len(rows), 1) if whole else SCANS_AT_A_TIME
+        yield from ((estimator, rows[start : start + step]) for start in range(0, len(rows), step))
+        return
+    for site in dict.fromkeys(labels[rows]):
+        of_site = [row for row in rows if labels[row] == site]
+        known = _only_site(estimator, site) if site in estimator.sites_ else estimator
+        for start in range(0, len(of_site), SCANS_AT_A_TIME):
+            yield known, of_site[start : start + SCANS_AT_A_TIME]
+
+
+def _only_site(estimator: ComBat, site: str) -> ComBat:
+    """The same model without the other sites: what need not be known need not be computed."""
+    number = estimator.sites_.index(site)
+    part = slice(number, number + 1)
+    model = estimator.model_
+    fields = vars(model.effects).items()
+    arrays: dict[str, Any] = {
+        name: value[part] for name, value in fields if isinstance(value, np.ndarray | list)
+    }
+    effects = replace(model.effects, **arrays)
+    reference = 0 if model.reference == number else None
+    alone = copy.copy(estimator)
+    alone.sites_ = [site]
+    alone.model_ = replace(model, effects=effects, reference=reference)
+    return alone
 
 
 class _Block:
@@ -154,8 +189,8 @@ class _Block:
 
         self.flats = run_parallel(read, range(len(sources)), self.n_jobs)
 
-    def harmonize(self, people: pd.DataFrame, site: Site) -> None:
-        self.table = self.model.estimator.transform(
+    def harmonize(self, estimator: Any, people: pd.DataFrame, site: Site) -> None:
+        self.table = estimator.transform(
             self.table, sites=labels_of(people, site), covariates=people
         )
 
