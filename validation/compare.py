@@ -14,6 +14,8 @@ from __future__ import annotations
 import sys
 import warnings
 
+import lme4
+import longcombat
 import mgcv
 from agreements import AGREES
 from cases import GOLDEN, Case, Run
@@ -61,10 +63,15 @@ def main(references: list[str]) -> int:
         return 0
     warnings.simplefilter("ignore", IsoscanWarning)
     fine = True
-    for reference in references or [*AGREES, "mgcv"]:
+    others = {
+        "mgcv": mgcv.print_agreement,
+        "longcombat": lambda: longcombat.main() == 0,
+        "lme4": lambda: lme4.main() == 0,
+    }
+    for reference in references or [*AGREES, *others]:
         print(f"\n## {reference}\n")
-        if reference == "mgcv":
-            fine &= mgcv.print_agreement()
+        if reference in others:
+            fine &= others[reference]()
             continue
         fine &= print_agreement(reference)
         print_differences(reference)

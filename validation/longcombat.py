@@ -29,8 +29,10 @@ def longitudinal(what: str, **options: object) -> Run:
 
 
 HARMONIZED = {
-    "long_REML_ri": longitudinal('longCombat, `(1\\|id)`, `method="REML"`'),
-    "long_REML_rs": longitudinal('longCombat, `(1 + time\\|id)`: `slope="time"`', slope="time"),
+    "long_REML_ri": longitudinal('longCombat, `(1\\|id)`: `variance="reml"`', variance="reml"),
+    "long_REML_rs": longitudinal(
+        'longCombat, `(1 + time\\|id)`: the same, `slope="time"`', variance="reml", slope="time"
+    ),
     "long_MSR_ri": longitudinal('longCombat, `method="MSR"`: `variance="msr"`', variance="msr"),
     "comfam_lmer": longitudinal('ComBatFamily, `lmer`: `variance="msr"`', variance="msr"),
 }

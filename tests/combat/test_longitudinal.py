@@ -19,8 +19,8 @@ from isoscan.errors import (
 )
 
 CASES = {
-    "long_REML_ri": {},
-    "long_REML_rs": {"slope": "time"},
+    "long_REML_ri": {"variance": "reml"},
+    "long_REML_rs": {"variance": "reml", "slope": "time"},
     "long_MSR_ri": {"variance": "msr"},
     "comfam_lmer": {"variance": "msr"},
 }

@@ -71,7 +71,7 @@ def test_same_tests_as_longcombat(when):
     people = pd.read_csv(folder / "covars.csv", index_col=0)
     given = {"sites": people.scanner, "covariates": people}
     if when == "after":
-        model = iso.LongitudinalComBat(FORMULA, subject="participant_id")
+        model = iso.LongitudinalComBat(FORMULA, subject="participant_id", variance="reml")
         table = model.fit_transform(table, **given)
     found = site_tests_of_visits(table, **given, subject="participant_id", preserve=FORMULA)
     means, spreads = (
@@ -217,7 +217,7 @@ def test_without_subjects_nothing_is_said_of_people():
 
 def test_change_that_was_enlarged_or_mixed_up_is_a_warning():
     people, measures, clean = visits(40, 2, shift=0.5, loyal=0.5)
-    model = iso.LongitudinalComBat("time")
+    model = iso.LongitudinalComBat("time", variance="reml")
     larger = run(
         people,
         measures,

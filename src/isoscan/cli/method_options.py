@@ -112,9 +112,9 @@ method_options = options.combine(
     _own("--slope", metavar="COLUMN", help="longitudinal: time, if subjects differ in pace."),
     _own(
         "--variance",
-        type=click.Choice(["reml", "msr"]),
-        show_default="reml",
-        help="longitudinal: unit of shifts and scales, residual variance or mean square.",
+        type=click.Choice(["msr", "reml"]),
+        show_default="msr",
+        help="longitudinal: unit of shifts and scales, mean square or residual variance.",
     ),
     _own(
         "--scale",

@@ -38,7 +38,7 @@ FEW_SCANS = 10
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "prior": ("parametric", "nonparametric", None),
     "smooth_outside": ("clamp", "error"),
-    "variance": ("reml", "msr"),
+    "variance": ("msr", "reml"),
     "unknown_sites": ("error", "estimate", "skip"),
     "small_sites": ("error", "mean-only", "drop"),
     "single_site": ("error", "pass"),

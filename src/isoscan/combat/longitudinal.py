@@ -35,8 +35,7 @@ class LongitudinalComBat(SiteHarmonizer):
 
     Visits of a person resemble each other. A mixed model with a random intercept per
     subject, and if asked a random slope, says what is expected of each visit; sites shift
-    and scale what is left [1]_. Numbers follow longCombat; with ``variance="msr"`` also
-    ComBatFamily. The level of each subject is predicted from the visits in the call and
+    and scale what is left [1]_. Numbers follow longCombat and ComBatFamily. The level of each subject is predicted from the visits in the call and
     stays in the harmonized values, so give all visits of a person together: known or new
     people, old or new visits.
 
@@ -49,9 +48,10 @@ class LongitudinalComBat(SiteHarmonizer):
     slope : str, optional
         Covariate along which every subject changes at a pace of its own, such as time;
         it should be in `preserve` too.
-    variance : {"reml", "msr"}
-        Unit of shifts and scales: the residual SD by restricted maximum likelihood, or the
-        root mean square of what is left.
+    variance : {"msr", "reml"}
+        Unit of shifts and scales: the root mean square of what the model leaves, or the
+        residual SD by restricted maximum likelihood. The latter is longCombat's default; it
+        makes changes within people larger, by about the square root of n/(n - 1) for n visits.
     remove : str, optional
         Formula of what is taken out together with the site effect.
     prior : {"parametric", "nonparametric", None}
@@ -110,7 +110,7 @@ class LongitudinalComBat(SiteHarmonizer):
         *,
         subject: str = "subject",
         slope: str | None = None,
-        variance: Literal["reml", "msr"] = "reml",
+        variance: Literal["msr", "reml"] = "msr",
         remove: str | None = None,
         prior: Literal["parametric", "nonparametric"] | None = "parametric",
         mean_only: bool = False,
