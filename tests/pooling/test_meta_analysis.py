@@ -322,3 +322,8 @@ def test_tables_are_written_in_both_layouts(tmp_path) -> None:
     )
     assert (enigma.n_controls == 120).all()
     assert "restricted maximum likelihood" in (tmp_path / "enigma.json").read_text()
+
+
+def test_effects_that_agree_too_well_have_an_interval_of_zero() -> None:
+    mine = iso.meta_analysis([0.3, 0.301, 0.299, 0.3], [0.2] * 4).table.iloc[0]
+    assert (mine[["tau2", "tau2_low", "tau2_high"]] == 0).all()

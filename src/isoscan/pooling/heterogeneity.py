@@ -87,8 +87,8 @@ def tau2_interval(evidence: Evidence, level: float) -> tuple[Numbers, Numbers]:
     Returns
     -------
     low, high : ndarray of shape (n_features,)
-        Limits; both 0 if the effects differ less than their errors allow (metafor calls
-        this the empty set), NaN without degrees of freedom.
+        Limits; both 0 if the effects differ less than their errors allow, NaN without
+        degrees of freedom.
 
     References
     ----------
