@@ -35,9 +35,9 @@ class LongitudinalComBat(SiteHarmonizer):
 
     Visits of a person resemble each other. A mixed model with a random intercept per
     subject, and if asked a random slope, says what is expected of each visit; sites shift
-    and scale what is left [1]_. Numbers follow longCombat and ComBatFamily. The level of each subject is predicted from the visits in the call and
-    stays in the harmonized values, so give all visits of a person together: known or new
-    people, old or new visits.
+    and scale what is left [1]_. Numbers follow longCombat and ComBatFamily. The level of
+    each subject is predicted from the visits in the call and stays in the harmonized
+    values, so give all visits of a person together: known or new people, old or new visits.
 
     Parameters
     ----------
