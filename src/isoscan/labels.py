@@ -147,7 +147,9 @@ def normalize_labels(labels: Iterable[str]) -> NDArray[np.object_]:
 
 def _refuse_missing(labels: pd.Series[Any], what: str) -> None:
     blank = [value for value in labels.unique() if isinstance(value, str) and not value.strip()]
-    missing = labels.isna() | labels.isin(blank)
+    missing = labels.isna()
+    if blank:
+        missing |= labels.isin(blank)
     if missing.any():
         rows = labels.index[missing]
         raise SiteLabelError(

@@ -193,8 +193,9 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
 
     def _learn_designs(self, cohort: Cohort) -> Scans:
         self._learn_sites_of(cohort)
-        self.preserve_design_ = Design.fit(self.preserve, cohort.covariates)
-        self.remove_design_ = Design.fit(self.remove, cohort.covariates)
+        n_scans = len(cohort.sites)
+        self.preserve_design_, kept = Design.learn(self.preserve, cohort.covariates, n_scans)
+        self.remove_design_, removed = Design.learn(self.remove, cohort.covariates, n_scans)
         self.smooth_design_ = SmoothDesign.fit(
             self.smooth,
             cohort.covariates,
@@ -202,14 +203,15 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
             outside=self.smooth_outside,
             beside=self.preserve_design_,
         )
-        matrix = self._matrix(cohort.covariates, len(cohort.sites))
+        curves = self.smooth_design_.matrix(cohort.covariates, n_scans=n_scans)
+        matrix = np.hstack([kept, curves, removed])
         self._require_identifiable(cohort, matrix)
         return self._group(cohort, matrix)
 
     def _learn_sites_of(self, cohort: Cohort) -> None:
-        names, sizes = np.unique(cohort.sites, return_counts=True)
+        codes, names = pd.factorize(cohort.sites, sort=True)
         self.sites_ = names.tolist()
-        self.scans_per_site_ = dict(zip(self.sites_, sizes.tolist(), strict=True))
+        self.scans_per_site_ = dict(zip(self.sites_, np.bincount(codes).tolist(), strict=True))
         checks.require_sites(self)
 
     def _require_identifiable(self, cohort: Cohort, matrix: NDArray[np.float64]) -> None:

@@ -19,6 +19,9 @@ CELLS_AT_A_TIME = 1 << 18
 steps make threads wait for each other, larger ones wait for memory."""
 
 
+SHARES = 8
+"""Number of blocks is a multiple of this."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -44,6 +47,8 @@ def column_blocks(rows_at_a_time: float, n_features: int) -> Iterator[slice]:
     [slice(0, 3, None)]
     """
     width = max(64, int(CELLS_AT_A_TIME / max(rows_at_a_time, 1.0)))
+    if n_features > width * SHARES:  # the same work for every thread
+        width = -(-n_features // (SHARES * -(-n_features // (SHARES * width))))
     for start in range(0, n_features, width):
         yield slice(start, min(start + width, n_features))
 

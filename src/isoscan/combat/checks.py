@@ -159,7 +159,9 @@ def require_variation(
             f"harmonize."
         )
     still = [
-        site for site, same in zip(estimator.sites_, constant[:, active], strict=True) if same.all()
+        site
+        for site, same in zip(estimator.sites_, constant, strict=True)
+        if same[active.argmax()] and same[active].all()
     ]
     if still:
         raise NoVarianceError(
@@ -289,7 +291,8 @@ def warn_of_data(
             ConstantFeatureWarning,
             stacklevel=5,
         )
-    _warn_of_standstill(estimator, constant & (deviations.sd > 0))
+    if constant.any():
+        _warn_of_standstill(estimator, constant & (deviations.sd > 0))
     _warn_of_precision(estimator, deviations, dtype)
 
 

@@ -255,9 +255,11 @@ def _centre(scans: Scans) -> CentredCovariates:
 
 
 def _collect_complete(table: NDArray[Any], scans: Scans) -> Moments | None:
-    """Centre, then multiply; None as soon as a value is missing.
+    """Subtract the first scan of each site, then multiply; None as soon as a value is missing.
 
-    What rounding left of the mean is found on the way and put right.
+    What lies between the first scan and the mean is found on the way and put right. The squares
+    about any one value of a site are at most n times those about its mean, so n times the
+    rounding error is the most that this can cost.
     """
     n_sites, n_features = len(scans.sites), table.shape[1]
     covariates = scans.centred
@@ -265,12 +267,12 @@ def _collect_complete(table: NDArray[Any], scans: Scans) -> Moments | None:
     cross = np.zeros((n_sites, covariates.values.shape[1], n_features))
     for site, part in scans.present:
         of_site = scans.gather(table, site)
-        np.add.reduce(of_site, axis=0, out=mean[site])
-        mean[site] /= len(of_site)
-        if not np.isfinite(np.add.reduce(mean[site])):
-            return None
-        of_site -= mean[site]
-        np.matmul(covariates.values[part].T, of_site, out=cross[site])
+        mean[site] = of_site[0]
+        with np.errstate(invalid="ignore"):  # infinities are refused by name later
+            of_site -= mean[site]
+            np.matmul(covariates.values[part].T, of_site, out=cross[site])
+            if not np.isfinite(np.add.reduce(cross[site, 0])):
+                return None
         np.einsum("ij,ij->j", of_site, of_site, out=squares[site])
     per_site = scans.per_site[:, None]
     left = cross[:, 0] / np.maximum(per_site, 1.0)

@@ -73,7 +73,7 @@ def _of_large_sites(
     estimator: SiteHarmonizer, labels: NDArray[np.object_], kept: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Mark scans of sites that have enough; refuse or leave out sites of one scan."""
-    names, codes = np.unique(labels, return_inverse=True)
+    codes, names = pd.factorize(labels, sort=True)
     sizes = np.bincount(codes[kept], minlength=len(names))
     single = names[sizes < 2]
     few = {name: n for name, n in zip(names, sizes, strict=True) if 2 <= n < FEW_SCANS}

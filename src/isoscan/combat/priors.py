@@ -73,10 +73,15 @@ def fit_prior(shift: Array, variance: Array) -> Prior:
     >>> fit_prior(np.array([0.1, 0.3]), np.array([0.9, 1.1])).shift_mean
     0.2
     """
-    shift, variance = shift[~np.isnan(shift)], variance[~np.isnan(variance)]
+    shift, variance = _without_missing(shift), _without_missing(variance)
     return prior_from_moments(
         float(shift.mean()), float(shift.var(ddof=1)), float(variance.mean()), variance.var(ddof=1)
     )
+
+
+def _without_missing(values: Array) -> Array:
+    missing = np.isnan(values)
+    return values[~missing] if missing.any() else values
 
 
 def prior_from_moments(

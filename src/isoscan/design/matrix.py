@@ -82,8 +82,32 @@ class Design:
         >>> design.matrix(people)
         array([[30.,  0.], [41.,  1.], [52.,  0.]])
         """
+        return cls.learn(formula, table)[0]
+
+    @classmethod
+    def learn(
+        cls, formula: str | None, table: pd.DataFrame | None, n_scans: int = 0
+    ) -> tuple[Design, NDArray[np.float64]]:
+        """Learn a design, and give its columns for the same scans.
+
+        Parameters
+        ----------
+        formula : str or None
+            Which covariates enter, and how; None for none.
+        table : DataFrame of shape (n_scans, n_covariates) or None
+            Covariates of the training scans.
+        n_scans : int
+            Number of rows if there is no table.
+
+        Returns
+        -------
+        design : Design
+            The fitted design.
+        columns : ndarray of shape (n_scans, n_columns)
+            What its `matrix` gives for `table`.
+        """
         if formula is None:
-            return cls()
+            return cls(), np.empty((len(table) if table is not None else n_scans, 0))
         parsed = parse_formula(formula)
         names = variables(parsed)
         table = require_covariates(table, names)
@@ -100,12 +124,12 @@ class Design:
         parsed: SimpleFormula,
         covariates: dict[str, Covariate],
         table: pd.DataFrame,
-    ) -> Design:
+    ) -> tuple[Design, NDArray[np.float64]]:
         _refuse_constant_covariates(covariates, len(table))
         spec, values = _materialize(ModelSpec(formula=parsed), _encode(covariates, table), formula)
         _refuse_many_columns(spec.column_names, len(table))
         _refuse_constant_columns(spec.column_names, values)
-        return cls(
+        design = cls(
             formula=formula,
             covariates=covariates,
             columns=tuple(str(name) for name in spec.column_names[1:]),
@@ -116,6 +140,7 @@ class Design:
             },
             state=dict(spec.transform_state),
         )
+        return design, values[:, 1:]
 
     def matrix(
         self, table: pd.DataFrame | None, *, n_scans: int | None = None, check_range: bool = False
