@@ -114,8 +114,28 @@ def prepare(
 
     Parameters
     ----------
-    X, study, sites, location, ledger, covariates, people, part, mode, thresholds
-        As in `summarize`.
+    X : DataFrame of shape (n_scans, n_features)
+        Measures, with the names of scans as index; other columns are ignored.
+    study : Study
+        What was agreed upon.
+    sites : Series or sequence of shape (n_scans,)
+        Batch of each scan: scanner, or scanner and protocol.
+    location : str
+        Name of the site in the message.
+    ledger : path or None
+        Folder that remembers what was released, so that two releases never differ by few
+        people. None leaves that unchecked.
+    covariates : DataFrame of shape (n_scans, n_covariates), optional
+        Columns named in the study.
+    people : sequence of shape (n_scans,), optional
+        Whose scan each row is; by default every row is another person.
+    part : str
+        Name of this part of the site's scans, if it sends several that are to be added up.
+    mode : {"full", "sums"}
+        Moments of each batch, or totals over all of them.
+    thresholds : Thresholds, optional
+        The least that the site asks for; the defaults if not given. A study that asks for less
+        is refused.
 
     Returns
     -------

@@ -7,9 +7,11 @@ the study file, and a transformation that learns from data is refused.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from formulaic import ModelSpec
 
 from isoscan.design import Design, SmoothDesign
 from isoscan.design.covariates import Covariate
@@ -62,9 +64,7 @@ def fixed_design(formula: str | None, covariates: Mapping[str, Covariate]) -> De
                 f"of numbers. Give its levels.",
                 formula=formula,
             )
-    first, second = (
-        Design._learn_columns(formula, parsed, used, _invented(used, bend)) for bend in (1.0, 2.0)
-    )
+    first, second = (Design.fit(formula, _invented(used, bend)) for bend in (1.0, 2.0))
     learned = [name for name in first.state if repr(first.state[name]) != repr(second.state[name])]
     if learned:
         raise FormulaError(
@@ -73,7 +73,26 @@ def fixed_design(formula: str | None, covariates: Mapping[str, Covariate]) -> De
             f"bounds, or name the covariate in smooth.",
             formula=formula,
         )
-    return first
+    return _with_columns(formula, used, first.state)
+
+
+def _with_columns(formula: str, covariates: dict[str, Covariate], state: dict[str, Any]) -> Design:
+    """Columns in the order of the levels agreed upon, whichever that is."""
+    table = _invented(covariates, 1.0)
+    encoded = pd.DataFrame({name: item.encode(table[name]) for name, item in covariates.items()})
+    spec = ModelSpec(formula=parse_formula(formula), transform_state=state)
+    spec = spec.get_model_matrix(encoded, na_action="raise", output="numpy").model_spec
+    return Design(
+        formula=formula,
+        covariates=covariates,
+        columns=tuple(str(name) for name in spec.column_names[1:]),
+        terms={
+            str(term): [position - 1 for position in positions]
+            for term, positions in spec.term_indices.items()
+            if positions != [0]
+        },
+        state=state,
+    )
 
 
 def fixed_curves(

@@ -156,7 +156,20 @@ class Summary:
 
     @classmethod
     def shapes(cls, facts: Mapping[str, Any], study: Study) -> Shapes:
-        """Shapes of the arrays that the facts of a message announce."""
+        """Shapes of the arrays that the facts of a message announce.
+
+        Parameters
+        ----------
+        facts : mapping
+            Checked facts.
+        study : Study
+            What was agreed upon.
+
+        Returns
+        -------
+        dict of {str: tuple of int}
+            By name.
+        """
         b, k, p = len(facts["batches"]), len(study.columns), len(study.features)
         shapes: Shapes = {
             "scans": (b,),
@@ -179,7 +192,20 @@ class Summary:
 
     @classmethod
     def unpack(cls, facts: Mapping[str, Any], arrays: Arrays) -> Self:
-        """Put a checked message together again."""
+        """Put a checked message together again.
+
+        Parameters
+        ----------
+        facts : mapping
+            Checked facts.
+        arrays : dict of {str: ndarray}
+            Checked numbers.
+
+        Returns
+        -------
+        Summary or Sums
+            As it was sent.
+        """
         n_batches = len(facts["batches"])
         nothing = np.zeros((n_batches, 0))
         everyone = Moments(
@@ -330,7 +356,18 @@ class Sums:
 
     @classmethod
     def shapes(cls, study: Study) -> Shapes:
-        """Shapes of the arrays of a message; the same for all sites."""
+        """Shapes of the arrays of a message; the same for all sites.
+
+        Parameters
+        ----------
+        study : Study
+            What was agreed upon.
+
+        Returns
+        -------
+        dict of {str: tuple of int}
+            By name.
+        """
         k, p = len(study.columns), len(study.features)
         width = p if study.missing == "pattern" else 1
         return {
@@ -350,11 +387,35 @@ class Sums:
 
     @classmethod
     def unpack(cls, facts: Mapping[str, Any], arrays: Arrays) -> Self:
-        """Put a checked message together again."""
+        """Put a checked message together again.
+
+        Parameters
+        ----------
+        facts : mapping
+            Checked facts.
+        arrays : dict of {str: ndarray}
+            Checked numbers.
+
+        Returns
+        -------
+        Summary or Sums
+            As it was sent.
+        """
         return cls(Sender(**facts["sender"]), **arrays)
 
     def widened(self, study: Study) -> Self:
-        """The same with the shapes that all sites agree upon."""
+        """The same with the shapes that all sites agree upon.
+
+        Parameters
+        ----------
+        study : Study
+            What was agreed upon.
+
+        Returns
+        -------
+        Sums
+            Arrays of counts are repeated for every feature if scans may lack measures.
+        """
         shapes = self.shapes(study)
         arrays = {name: np.broadcast_to(a, shapes[name]) for name, a in self.arrays.items()}
         return type(self)(self.sender, **arrays)

@@ -34,8 +34,12 @@ def read_site(
         Measures.
     study : Study
         What was agreed upon.
-    sites, covariates, people
-        As in `summarize`.
+    sites : Series or sequence of shape (n_scans,)
+        Batch of each scan.
+    covariates : DataFrame of shape (n_scans, n_covariates) or None
+        Columns named in the study.
+    people : sequence of shape (n_scans,) or None
+        Whose scan each row is.
 
     Returns
     -------

@@ -170,6 +170,7 @@ def _summary(message: Summary, study: Study) -> Iterator[str]:
         moments.cross_products,
         moments.feature_squares,
         moments.count,
+        _rounding(moments.count, moments.covariate_mean, moments.feature_mean),
         study,
         names,
     )
@@ -190,6 +191,11 @@ def _sums(message: Sums, study: Study) -> Iterator[str]:
         message.cross_products[None],
         message.feature_squares[None],
         message.measured[None],
+        _rounding(
+            message.measured[None],
+            message.weighted_covariates[None] / np.maximum(message.weight, 1.0),
+            message.weighted_features[None] / np.maximum(message.weight, 1.0),
+        ),
         study,
         names,
     )
@@ -255,11 +261,18 @@ def _means(
             )
 
 
+def _rounding(counts: Array, covariate_mean: Array, feature_mean: Array) -> Array:
+    """What centring may leave of products, where values are far from zero."""
+    values = (1.0 + np.abs(covariate_mean)) * (1.0 + np.abs(feature_mean))[:, None]
+    return np.asarray(1e-12 * counts[:, None] * values)
+
+
 def _features(
     products: Array,
     cross: Array,
     squares: Array,
     counts: Array,
+    rounding: Array,
     study: Study,
     names: Sequence[str],
 ) -> Iterator[str]:
@@ -275,8 +288,8 @@ def _features(
     if alone.any():
         yield f"{where(alone)} has squares but no scans"
     own = np.einsum("bqqv->bqv", products)
-    largest = own * squares[:, None]
-    beyond = cross**2 > largest * (1 + _ROUNDING) + np.finfo(float).tiny
+    largest = np.sqrt(np.maximum(own * squares[:, None], 0.0)) * (1 + _ROUNDING)
+    beyond = np.abs(cross) > largest + rounding
     if beyond.any():
         yield (
             f"the products with covariates of {where(beyond.any(axis=1))} are larger than its "
