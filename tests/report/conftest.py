@@ -1,5 +1,6 @@
 import pytest
 import report_cohort
+import report_visits
 
 
 @pytest.fixture(scope="session")
@@ -10,3 +11,9 @@ def cohort():
 @pytest.fixture(scope="session")
 def facts(cohort):
     return report_cohort.facts_about(cohort, title="Pilot of three sites")
+
+
+@pytest.fixture(scope="session")
+def visits():
+    """A harmonized study of people who were scanned three times; not to be changed."""
+    return report_visits.harmonized()

@@ -263,3 +263,25 @@ def test_opening_all_findings_hides_the_brief_ones(page):
     assert brief.is_displayed()
     page.execute_script("arguments[0].open = true", details)
     assert not brief.is_displayed()
+
+
+def test_change_within_people_is_shown_and_sorted_on_a_phone_in_the_dark(browser, visits, tmp_path):
+    file = write_report(visits.facts, tmp_path / "report.html")
+    browser.get_log("browser")
+    prefer(browser, "dark")
+    screen = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    try:
+        browser.get(file.as_uri())
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 400
+        assert find(browser, '[data-drawing="people"] svg').is_displayed()
+        browser.execute_script("document.querySelector('#people details').open = true")
+        heading = browser.find_elements("css selector", "#people thead button")[1]
+        browser.execute_script("arguments[0].click()", heading)
+        cells = browser.find_elements("css selector", "#people tbody tr td:nth-child(2)")
+        values = [float(cell.get_attribute("data-value")) for cell in cells]
+        assert values == sorted(values, reverse=True)
+        assert len(values) == len(visits.features)
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert [entry for entry in browser.get_log("browser") if entry["level"] != "INFO"] == []

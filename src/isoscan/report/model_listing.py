@@ -1,4 +1,4 @@
-"""Tables of what only some methods have: curves, effects on the spread, variances."""
+"""Tables of what only some methods or data have: curves, spread, variances, repeated scans."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isoscan.report.listing import MOST_ROWS, write_cell
-from isoscan.report.wording import number, percent, plain_term
+from isoscan.report.wording import is_number, number, percent, plain_term
 
 Facts = Mapping[str, Any]
 
@@ -73,6 +73,32 @@ def list_subjects(subjects: Facts) -> dict[str, Any]:
         columns.append(("Correlation", subjects["correlation"], number))
     columns.append(("At the boundary", [int(at) for at in subjects["boundary"]], _yes))
     return _table(subjects["features"], columns)
+
+
+def list_people(changes: Facts, features: Sequence[str]) -> dict[str, Any]:
+    """One row per feature: changes of people who moved, and of people who stayed.
+
+    Parameters
+    ----------
+    changes : mapping
+        Facts of the evaluation: same_site and moved.
+    features : sequence of str
+        Names of the features.
+
+    Returns
+    -------
+    dict
+        As from `list_curves`.
+    """
+    moved, stayed = changes["moved"], changes["same_site"]
+    columns = [
+        ("Moved / stayed before", moved["before"], number),
+        ("Moved / stayed after", moved["after"], number),
+        ("Stayed, after / before", stayed["ratio"], number),
+        ("Stayed, correlation", stayed["correlation"], number),
+    ]
+    known = [column for column in columns if any(map(is_number, column[1]))]
+    return _table(features, known)
 
 
 def _table(

@@ -26,7 +26,8 @@ from isoscan.report.drawings import (
 )
 from isoscan.report.facts import as_plain
 from isoscan.report.listing import list_changes, list_features, list_sites, list_values
-from isoscan.report.model_listing import list_curves, list_spread, list_subjects
+from isoscan.report.model_listing import list_curves, list_people, list_spread, list_subjects
+from isoscan.report.people import draw_people, has_ratios, say_changes, whose_scans
 from isoscan.report.prediction import accuracy_after, footnote
 from isoscan.report.spread import draw_spread
 from isoscan.report.strips import draw_covariates
@@ -94,6 +95,7 @@ def render_report(facts: Facts) -> str:
             accuracy_after=accuracy_after(evaluate.get("predictability") or {}),
             accuracy_note=footnote(evaluate.get("predictability") or {}),
             biology=evaluate.get("biology"),
+            **_people_parts(evaluate),
             sites_table=list_sites(describe) if describe else None,
             outliers=_outliers(describe),
             plain_sentences=_sentences(describe),
@@ -166,6 +168,9 @@ def _draw(facts: Facts) -> dict[str, Drawing]:
         terms = (evaluate.get("biology") or {}).get("terms")
         if terms:
             drawings["slopes"] = draw_slopes(terms, evaluate["features"])
+        people = evaluate.get("people")
+        if people and has_ratios(people["changes"]):
+            drawings["people"] = draw_people(people["changes"])
     if model and model.get("site_effects"):
         drawings["model"] = draw_model_effects(model["site_effects"])
     if describe and describe.get("covariates"):
@@ -193,6 +198,15 @@ def _method_parts(model: Facts) -> dict[str, Any]:
     return {"method_tables": tables}
 
 
+def _people_parts(evaluate: Facts) -> dict[str, Any]:
+    people = evaluate.get("people")
+    return {
+        "people": people,
+        "people_sentences": say_changes(people) if people else [],
+        "people_table": list_people(people["changes"], evaluate["features"]) if people else None,
+    }
+
+
 def _sections(facts: Facts, drawings: Mapping[str, Drawing]) -> list[dict[str, str]]:
     evaluate, model = facts["evaluate"] or {}, facts["model"] or {}
     present = {
@@ -204,6 +218,7 @@ def _sections(facts: Facts, drawings: Mapping[str, Drawing]) -> list[dict[str, s
             evaluate.get("distributions") or evaluate.get("predictability"),
         ),
         "biology": ("Biology", evaluate.get("biology")),
+        "people": ("People", evaluate.get("people")),
         **{name: (title, model.get(name)) for name, title in _METHOD_SECTIONS.items()},
         "sample": ("Sample", facts["describe"]),
         "methods": ("Methods", facts["model"]),
@@ -216,7 +231,9 @@ def _subtitle(facts: Facts) -> str:
     size = facts["evaluate"] or facts["describe"]
     if size:
         features = size["features"]
-        parts += [count(size["scans"], "scan"), count(size["sites"], "site")]
+        people = size.get("people")
+        whose = f" of {whose_scans(people)}" if people else ""
+        parts += [count(size["scans"], "scan") + whose, count(size["sites"], "site")]
         parts.append(count(features, "feature"))
     if facts["model"]:
         parts.append(_method(facts["model"]))

@@ -17,6 +17,35 @@ MOST_MARKS = 500
 """Features beyond that are thinned evenly along the order."""
 
 
+def rank_features(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Put features in order of size; choose `MOST_MARKS` of them, evenly, if there are more.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_features,)
+        One number per feature; NaN comes last.
+
+    Returns
+    -------
+    order : ndarray of int
+        Positions of the features to draw, the largest first.
+    rank : ndarray of int
+        Their places among all features, from 1.
+
+    Examples
+    --------
+    >>> order, rank = rank_features(np.array([0.5, 2.0, 1.0]))
+    >>> order.tolist(), rank.tolist()
+    ([1, 2, 0], [1, 2, 3])
+    """
+    order = np.argsort(-values, kind="stable")
+    rank = np.arange(1, len(order) + 1)
+    if len(order) > MOST_MARKS:
+        kept = np.unique(np.linspace(0, len(order) - 1, MOST_MARKS).astype(int))
+        order, rank = order[kept], rank[kept]
+    return order, rank
+
+
 def draw_ranked(
     axes: Axes,
     values: NDArray[np.float64],
@@ -37,11 +66,7 @@ def draw_ranked(
     marked : ndarray of bool, shape (n_features,)
         Features drawn as red diamonds.
     """
-    order = np.argsort(-values, kind="stable")
-    rank = np.arange(1, len(order) + 1)
-    if len(order) > MOST_MARKS:
-        kept = np.unique(np.linspace(0, len(order) - 1, MOST_MARKS).astype(int))
-        order, rank = order[kept], rank[kept]
+    order, rank = rank_features(values)
     if low is not None and high is not None:
         axes.vlines(rank, low[order], high[order], color=MUTED, linewidth=1, alpha=0.5, zorder=1)
     for own, colour, sign in ((~marked[order], AFTER, "o"), (marked[order], RED, "D")):

@@ -188,7 +188,8 @@ def _prediction(evaluate: Facts) -> Iterable[dict[str, Any]]:
 def _about_accuracy(predicted: Facts) -> str:
     note = f"balanced accuracy; chance is {percent(predicted.get('chance'))}"
     if predicted.get("held_out"):
-        return f"{note}; after: in scans harmonization had not seen"
+        who = predicted.get("left_out_together", "scans")
+        return f"{note}; after: in {who} harmonization had not seen"
     return note + "; less than chance means not predictable" * is_below_chance(predicted)
 
 
