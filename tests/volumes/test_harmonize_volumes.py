@@ -217,6 +217,13 @@ def test_effect_maps_hold_the_fitted_numbers(study):
         np.testing.assert_allclose(values.ravel("F")[model.mask.voxels], expected, rtol=1e-5)
 
 
+def test_sites_whose_names_differ_only_in_signs_have_maps_of_their_own(study):
+    people = study.people.replace({"site": {"KCL": "MRI 1", "MUC": "MRI_1"}})
+    _, model = iso.harmonize_volumes(study.arrays, people, mask=study.mask)
+    names = set(model.effect_maps())
+    assert {"site-MRI-1-1_shift", "site-MRI-1-2_shift", "site-OSL_shift"} <= names
+
+
 def test_saved_model_harmonizes_new_maps_as_the_model_in_memory_does(study, tmp_path):
     _, model = iso.harmonize_volumes(study.arrays, study.people, mask=study.mask, preserve="age")
     new = make_study(seed=5, ages=(35, 65))

@@ -30,14 +30,17 @@ def site_maps(estimator: Any) -> dict[str, Array]:
     effects = estimator.model_.effects
     errors = effects.errors()
     found: dict[str, Array] = {"residual_sd": estimator.model_.sd}
-    for site, name in enumerate(estimator.sites_):
+    parts = [as_part(name) for name in estimator.sites_]
+    for site, part in enumerate(parts):
+        if parts.count(part) > 1:  # sites that differ only in signs
+            part = f"{part}-{site + 1}"
         of_site = {
             "shift": effects.shift[site],
             "scale": np.sqrt(effects.variance[site]),
             "shift_se": errors[0][site],
             "scale_se": errors[1][site],
         }
-        found |= {f"site-{as_part(name)}_{kind}": values for kind, values in of_site.items()}
+        found |= {f"site-{part}_{kind}": values for kind, values in of_site.items()}
     return found
 
 
