@@ -10,8 +10,10 @@ import pytest
 from many_sites import AFFINE, make_study, write_image
 
 import isoscan as iso
+from isoscan.combat.moments import Scans
 from isoscan.evaluation import site_tests
 from isoscan.volumes import harmonizing, stream
+from isoscan.volumes.sources import as_source
 
 OPTIONS = {
     "linear": {"preserve": "age + C(sex)"},
@@ -72,6 +74,58 @@ def test_size_of_the_blocks_does_not_matter(study, monkeypatch, scans, voxels):
     found, many = iso.harmonize_volumes(study.arrays, study.people, mask=study.mask)
     assert np.abs(np.array(found) - np.array(expected)).max() < 1e-10
     assert np.abs(one.site_f - many.site_f).max() < 1e-8
+
+
+def test_merged_parts_equal_the_whole(study):
+    table = study.table
+    table[3, 5:9] = np.nan
+    codes = np.unique(study.people.site, return_inverse=True)[1]
+    design = study.people[["age"]].to_numpy()
+
+    def gather(rows):
+        arrays = [as_source(row.reshape(-1, 1, 1), "map") for row in table[rows]]
+        scans = Scans.group(codes[rows], 3, design[rows])
+        voxels = np.arange(table.shape[1])
+        return stream.gather_moments(arrays, scans, voxels, np.dtype("f8")).moments
+
+    everyone = np.arange(len(table))
+    whole = gather(everyone)
+    first = gather(everyone[codes != 2][:9])
+    for rows in (everyone[codes == 2], everyone[codes != 2][9:]):
+        first.merge(gather(rows))
+    expected, found = whole.at(everyone), first.at(everyone)
+    for name, value in vars(expected).items():
+        np.testing.assert_allclose(getattr(found, name), value, rtol=1e-10, atol=1e-10)
+    np.testing.assert_array_equal(first.scans, whole.scans)
+
+
+def test_the_only_scan_of_a_site_can_be_left_out(study):
+    people = study.people.copy()
+    people.loc["sub-000", "site"] = "LONE"
+    with pytest.warns(iso.errors.SmallSiteWarning, match="1 map left out.*'sub-000', of 'LONE'"):
+        found, model = iso.harmonize_volumes(
+            study.arrays, people, mask=study.mask, small_sites="drop"
+        )
+    assert len(found) == 42 and model.estimator.sites_ == ["KCL", "MUC", "OSL"]
+
+
+def test_several_batch_variables_and_steps_work_in_memory(study):
+    people = study.people.assign(coil=["eight", "twelve", "twenty"] * 14 + ["eight"])
+    expected = iso.ComBat("age").fit_transform(
+        study.table, sites=people[["site", "coil"]].reset_index(drop=True), covariates=people
+    )
+    found, _ = iso.harmonize_volumes(
+        study.arrays, people, site=["site", "coil"], mask=study.mask, preserve="age"
+    )
+    assert np.abs(inside(found, study.mask) - expected).max() < 1e-10
+    steps = {"steps": ["coil", "site"]}
+    expected = iso.StepwiseComBat(**steps).fit_transform(
+        study.table, sites=people.site.to_numpy(), covariates=people
+    )
+    found, _ = iso.harmonize_volumes(
+        study.arrays, people, mask=study.mask, method="stepwise", **steps
+    )
+    assert np.abs(inside(found, study.mask) - expected).max() < 1e-10
 
 
 def test_missing_voxels_follow_the_rule_of_tables(study):

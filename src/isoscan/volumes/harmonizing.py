@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,14 @@ import pandas as pd
 
 from isoscan.combat import ComBat, ComBatLS, CovBat, LongitudinalComBat, StepwiseComBat
 from isoscan.combat.parts import plain_options
-from isoscan.errors import DataError, OutputExistsError
-from isoscan.volumes.apply import Outside, Site, harmonize_sources
+from isoscan.errors import (
+    DataError,
+    OutputExistsError,
+    SmallSiteWarning,
+    count,
+    name_some,
+)
+from isoscan.volumes.apply import Outside, Site, harmonize_sources, labels_of
 from isoscan.volumes.coverage import Missing
 from isoscan.volumes.effect_maps import header_of
 from isoscan.volumes.fit import fit_sources
@@ -91,7 +98,8 @@ def harmonize_volumes(
     progress : callable
         Told the stage, how many maps are done, and of how many.
     **options : object
-        Further options of the method, such as ``smooth=["age"]`` or ``reference="KCL"``.
+        Further options of the method, such as ``smooth=["age"]`` or ``reference="KCL"``. With
+        ``small_sites="drop"``, maps of sites of one scan are left out of everything.
 
     Returns
     -------
@@ -121,10 +129,11 @@ def harmonize_volumes(
     >>> [round(float(np.mean(part)), 1) for part in (harmonized[:10], harmonized[10:])]
     [12.5, 12.5]
     """
-    job = _Job.prepare(volumes, covariates, mask, mask_threshold)
     if preserve is not None:
         options = {"preserve": preserve, **options}
     estimator = make_estimator(method, options)
+    job = _Job.prepare(volumes, covariates, mask, mask_threshold)
+    job.leave_out_single_scans(estimator, site)
     if output is None:
         model = fit_sources(
             estimator, job.sources, job.people, site, job.mask, missing, progress
@@ -195,10 +204,11 @@ def fit_volumes(
     VolumeModel
         The fitted model.
     """
-    job = _Job.prepare(volumes, covariates, mask, mask_threshold)
     if preserve is not None:
         options = {"preserve": preserve, **options}
     estimator = make_estimator(method, options)
+    job = _Job.prepare(volumes, covariates, mask, mask_threshold)
+    job.leave_out_single_scans(estimator, site)
     return fit_sources(estimator, job.sources, job.people, site, job.mask, missing, progress)
 
 
@@ -224,6 +234,23 @@ class _Job:
             inside = Mask(grid, inside.voxels)
         require_same_grid(inside, source.name, grid, name)
         return cls(sources, people, inside)
+
+    def leave_out_single_scans(self, estimator: Any, site: Site) -> None:
+        """Leave out maps that a model which drops sites of one scan could not harmonize."""
+        drops = getattr(estimator, "small_sites", "error") == "drop"
+        if not drops or estimator.mean_only or not isinstance(site, str):
+            return
+        sites = pd.Series(labels_of(self.people, site), index=self.people.index)
+        alone = ~sites.duplicated(keep=False)
+        if alone.any():
+            warnings.warn(
+                f"{count(int(alone.sum()), 'map')} left out, being the only one of its site: "
+                f"{name_some(self.people.index[alone])}, of {name_some(sites[alone])}.",
+                SmallSiteWarning,
+                stacklevel=3,
+            )
+        self.sources = [self.sources[row] for row in np.flatnonzero(~alone)]
+        self.people = self.people[~alone]
 
 
 def _one_grid(sources: Sequence[Source]) -> tuple[str, Grid]:

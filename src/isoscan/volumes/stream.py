@@ -99,6 +99,20 @@ class VoxelMoments:
         self.scans[site] += len(table)
         run_parallel(add_tile, range(-(-self.n_voxels // VOXELS_AT_A_TIME)), n_jobs)
 
+    def merge(self, other: VoxelMoments) -> None:
+        """Add the scans that another part of the work has seen.
+
+        Parameters
+        ----------
+        other : VoxelMoments
+            Of the same sites, voxels and covariates.
+        """
+        for place, moments in other.tiles.items():
+            before = self.tiles.get(place)
+            self.tiles[place] = moments if before is None else merge(before, moments)
+        self.zeros += other.zeros
+        self.scans += other.scans
+
     def count(self) -> NDArray[np.float64]:
         """Scans with a value, shape (n_sites, n_voxels)."""
         count = np.zeros((self.n_sites, self.n_voxels))
