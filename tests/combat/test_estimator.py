@@ -103,7 +103,7 @@ def test_grid_search_over_options(cohort, routed) -> None:
 
 
 def test_folds_that_leave_a_site_out_are_explained(cohort, routed) -> None:
-    with pytest.raises(UnknownSiteError, match=r"In cross-validation, shuffle or stratify by site"):
+    with pytest.raises(UnknownSiteError, match=r"In cross-validation, keep every site in training"):
         cross_validate(
             make_pipeline(routed, Ridge()),
             cohort.measures,

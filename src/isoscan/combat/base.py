@@ -46,7 +46,7 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
     """
 
     def fit(
-        self, X: Any, y: Any = None, *, sites: Any, covariates: pd.DataFrame | None = None
+        self, X: Any, y: Any = None, *, sites: Any = None, covariates: pd.DataFrame | None = None
     ) -> Self:
         """Estimate the site effects.
 
@@ -58,7 +58,7 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
             What will be predicted from the measures; only compared with the covariates, so
             that the answer is not preserved in the question.
         sites : Series or sequence of shape (n_scans,)
-            Site of each scan; matched to a frame by index, to an array by position.
+            Site of each scan; matched to a frame by index, to an array by position. Needed.
         covariates : DataFrame of shape (n_scans, n_covariates), optional
             Columns named in the formulas.
 
@@ -75,7 +75,9 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
         self._fit_cohort(X, y, sites, covariates)
         return self
 
-    def transform(self, X: Any, *, sites: Any, covariates: pd.DataFrame | None = None) -> Any:
+    def transform(
+        self, X: Any, *, sites: Any = None, covariates: pd.DataFrame | None = None
+    ) -> Any:
         """Take the estimated site effects out of measures.
 
         Every scan is treated on its own: alone or in bulk, in any order, the result is
@@ -109,7 +111,7 @@ class SiteHarmonizer(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
         return self._like(X, model._apply(cohort, scans))
 
     def fit_transform(
-        self, X: Any, y: Any = None, *, sites: Any, covariates: pd.DataFrame | None = None
+        self, X: Any, y: Any = None, *, sites: Any = None, covariates: pd.DataFrame | None = None
     ) -> Any:
         """Estimate the site effects and take them out of the same measures.
 

@@ -219,6 +219,13 @@ def warn_of_single_spread(estimator: SiteHarmonizer, converged: NDArray[np.bool_
         )
 
 
+def _learning(estimator: SiteHarmonizer) -> str:
+    """What a model that can learn new sites offers instead."""
+    if not hasattr(estimator, "adapt") or estimator.batches_ is not None:
+        return ', or copy their scans (unknown_sites="skip")'
+    return ', adapt the model to them, or pass unknown_sites="estimate" (--new-site)'
+
+
 def answer_unknown_sites(
     estimator: SiteHarmonizer, labels: NDArray[np.object_], unknown: NDArray[np.bool_]
 ) -> None:
@@ -230,9 +237,9 @@ def answer_unknown_sites(
     )
     if estimator.unknown_sites == "error":
         raise UnknownSiteError(
-            f"{what}. Known: {name_some(estimator.sites_, 12)}. Refit with them, adapt the model "
-            f'to them, or pass unknown_sites="estimate" (--new-site). In cross-validation, '
-            f"shuffle or stratify by site.",
+            f"{what}. Known: {name_some(estimator.sites_, 12)}. Refit with them"
+            f"{_learning(estimator)}. In cross-validation, keep every site in training "
+            f"(EverySiteKFold).",
             sites=names.tolist(),
         )
     done = (

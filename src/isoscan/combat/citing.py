@@ -105,7 +105,7 @@ def methods_text(model: FittedSites) -> list[str]:
         f"({_authors(model)}), {_covariates(model)}. {model.expectation_text_} The "
         f"{'median' if model.robust else 'mean'} (shift)"
         + ("" if model.mean_only else f" and {_spread(model)} (scale)")
-        + " of what each site deviates were estimated, "
+        + " of each site's deviations were estimated, "
     )
     parts = (_shrinkage(model), model.further_text_, _subset(model), _reference(model))
     return [opening + " ".join(part for part in (*parts, _left_alone(model)) if part)]

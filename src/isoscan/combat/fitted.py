@@ -116,7 +116,8 @@ class FittedSites:
             if self.smooth_design_.splines
             else ""
         )
-        return f"Each measure was regressed on the covariates and on site{curves}."
+        covariates = "the covariates and on " if self._design().columns else ""
+        return f"Each measure was regressed on {covariates}site{curves}."
 
     @property
     def citations_(self) -> list[dict[str, str]]:

@@ -158,6 +158,37 @@ class LongitudinalComBat(SiteHarmonizer):
             f"{slope} per subject, by restricted maximum likelihood."
         )
 
+    def transform(
+        self, X: Any, *, sites: Any = None, covariates: pd.DataFrame | None = None
+    ) -> Any:
+        """Take the estimated site effects out of visits.
+
+        What is expected of a subject is predicted from the visits in the call, so give all
+        visits of a person together. Other people in the call make no difference.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_scans, n_features)
+            Measures of known sites; columns of a frame are matched by name.
+        sites : Series or sequence of shape (n_scans,)
+            Site of each scan. Needed.
+        covariates : DataFrame of shape (n_scans, n_covariates)
+            Subject, slope, and columns named in the formulas.
+
+        Returns
+        -------
+        DataFrame or ndarray of shape (n_scans, n_features)
+            Harmonized measures; a frame with the same index and columns if `X` is one.
+
+        Raises
+        ------
+        UnknownSiteError
+            If a site is unknown and `unknown_sites` is "error".
+        DataError
+            If features or covariates do not fit the model.
+        """
+        return super().transform(X, sites=sites, covariates=covariates)
+
     def _visits(self, cohort: Cohort) -> Visits:
         people = require_people(self, cohort.covariates)
         subjects = as_labels(people[self.subject], self.subject, warn=False)

@@ -18,7 +18,7 @@ from isoscan.combat.fitted import FittedSites
 from isoscan.combat.parts import from_parts, to_parts
 from isoscan.design.covariates import as_numbers
 from isoscan.design.matrix import require_covariates
-from isoscan.errors import DataError, SiteLabelError
+from isoscan.errors import DataError, SiteLabelError, count
 
 Step = str | tuple[str, ComBat]
 SITES = "site"
@@ -169,8 +169,12 @@ class StepwiseComBat(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
         """Paragraphs for the methods section of a paper, one per step."""
         check_is_fitted(self, "models_")
         names = [column for column, _ in self._plan()]
-        opening = f"Effects were removed one after the other: {', then '.join(names)}."
-        return [opening, *(text for model in self.models_ for text in model.methods_text_)]
+        opening = (
+            f"Effects were removed one after the other, each by a ComBat of its own: "
+            f"{', then '.join(names)}."
+        )
+        steps = zip(names, self.models_, strict=True)
+        return [opening, *(text for name, model in steps for text in _step_text(name, model))]
 
     def _plan(self) -> list[tuple[str, ComBat]]:
         steps = [self.steps] if isinstance(self.steps, str) else list(self.steps)
@@ -231,6 +235,18 @@ def _labels(column: str, sites: Any, covariates: pd.DataFrame | None) -> Any:
     name = rounded.group(1)
     values = as_numbers(require_covariates(covariates, [name])[name], name)
     return values.round().astype(int).astype(str)
+
+
+def _step_text(column: str, model: ComBat) -> list[str]:
+    """Methods of one step, in the words of its variable."""
+    if column == SITES:
+        return model.methods_text_
+    groups = [
+        f"{count(model.sites_, 'site')} were",
+        f"{count(model.sites_, 'group')} of {column} were",
+    ]
+    texts = [text.replace(groups[0], groups[1]) for text in model.methods_text_]
+    return [re.sub(r"\bsite\b", "group", text) for text in texts]
 
 
 @contextmanager

@@ -67,6 +67,11 @@ def parse_formula(text: str) -> SimpleFormula:
     >>> parse_formula("~ age + C(sex)")
     1 + age + C(sex)
     """
+    if not isinstance(text, str):
+        raise FormulaError(
+            f"a formula is a text such as 'age + C(sex)', got {type(text).__name__} {text!r:.60}. "
+            f"Join the names by +."
+        )
     body = text.strip().removeprefix("~")
     if not body.strip():
         raise FormulaError("the formula is empty. Leave it out, or name a covariate.")

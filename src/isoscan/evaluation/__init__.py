@@ -13,6 +13,7 @@ import pandas as pd
 
 from isoscan.description.plain import Facts
 from isoscan.evaluation.biology import compare_ranks, rank_facts, rank_order, slope_facts, slopes
+from isoscan.evaluation.bounds import bound_facts
 from isoscan.evaluation.changes import change_facts
 from isoscan.evaluation.distributions import (
     PairTests,
@@ -95,7 +96,7 @@ def evaluate(
     Returns
     -------
     dict
-        Facts in plain types, ready for JSON: scans, sites, features, values, site_effects,
+        Facts in plain types, ready for JSON: scans, sites, features, values, bounds, site_effects,
         distributions, predictability, biology, people (None without subjects: counts and
         changes), and findings: sentences with a level
         (problem, warning, good, note) and a code, the most serious first.
@@ -137,6 +138,7 @@ def evaluate(
         "sites": first.scans_per_site,
         "features": first.features,
         "values": _value_facts(first, second, tests),
+        "bounds": bound_facts(first, second),
         "site_effects": site_facts(*tests),
         "distributions": distribution_facts(compare_pairs(first), compare_pairs(second)),
         "predictability": predictability_facts(

@@ -9,6 +9,7 @@ import numpy as np
 
 from isoscan.description.plain import Facts, in_words, percent
 from isoscan.errors import count, name_some
+from isoscan.evaluation.bounds import bound_sentence
 from isoscan.evaluation.people_findings import about_people
 from isoscan.evaluation.prediction_findings import about_prediction
 from isoscan.evaluation.slope_findings import about_ranks, about_slopes
@@ -69,6 +70,9 @@ def _about_values(facts: Facts) -> Iterator[Finding]:
             "unchanged",
             "The tables before and after are identical: nothing was harmonized.",
         )
+    beyond = bound_sentence(facts["bounds"])
+    if beyond:
+        yield say("warning", "beyond-bounds", beyond)
     untested = values["not_tested"]
     if untested:
         yield say(
