@@ -3,6 +3,7 @@
 import pytest
 
 from cli.study import read, read_json, write_study
+from isoscan.evaluation import evaluate
 
 PRESERVE = ("--preserve", "age + C(sex)")
 
@@ -50,6 +51,89 @@ def test_an_evaluation_compares_tables_of_any_program(harmonized, isoscan):
     assert facts["features"] == study.features
     assert "site guessed right" in done.out
     assert (study.folder / "out" / "report.html").exists()
+
+
+def with_visits(measures, people):
+    """Everybody was scanned twice, ten of thirty people at two sites."""
+    person = [row // 2 for row in range(len(people))]
+    for row in range(1, 10, 2):
+        person[row], person[row + 24] = person[row + 24], person[row]
+    people = people.assign(person=person, years=[row % 2 for row in range(len(people))])
+    level = [1 + 0.02 * (one % 7) for one in person]
+    return measures.mul(level, axis=0), people
+
+
+@pytest.fixture
+def visits(tmp_path):
+    """A study of repeated scans, and a table as another program may have harmonized it."""
+    study = write_study(tmp_path, with_visits)
+    measures = read(study.aseg)
+    measures.groupby(read(study.people).site).transform(lambda own: own - own.mean()).to_csv(
+        tmp_path / "after.tsv", sep="\t"
+    )
+    return study, (study.aseg, tmp_path / "after.tsv", "--participants", study.people)
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_an_evaluation_knows_whose_scans_they_are_and_when_they_were_made(visits, isoscan):
+    study, words = visits
+    own = ("--preserve", "age", "--subject", "person", "--time", "years")
+    done = isoscan("evaluate", *words, *own, "-o", study.folder / "out")
+    assert done.out.startswith("60 scans of 30 people, 4 features, 3 sites")
+    facts = read_json(study.folder / "out" / "evaluate.json")
+    counts = {"column": "person", "ordered_by": "years", "people": 30, "repeated": 30, "moved": 10}
+    people, measures = read(study.people), read(study.aseg)[facts["features"]]
+    expected = evaluate(
+        measures,
+        read(study.folder / "after.tsv")[facts["features"]],
+        sites=people.site,
+        covariates=people,
+        preserve="age",
+        subject="person",
+        time="years",
+    )["people"]
+    assert counts.items() <= facts["people"].items()
+    assert facts["people"]["changes"]["moved"]["summary"] == pytest.approx(
+        expected["changes"]["moved"]["summary"], rel=1e-6
+    )
+    assert "Change within people" in (study.folder / "out" / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_the_order_of_rows_says_nothing_where_time_is_given(visits, isoscan):
+    study, words = visits
+    own = ("--subject", "person", "--time", "years")
+    isoscan("evaluate", *words, *own, "-o", study.folder / "a")
+    read(study.aseg).sample(frac=1, random_state=2).to_csv(study.aseg, sep="\t")
+    isoscan("evaluate", *words, *own, "-o", study.folder / "b")
+    first, again = (
+        read_json(study.folder / name / "evaluate.json")["people"]["changes"] for name in ("a", "b")
+    )
+    for part, key in (("moved", "before"), ("moved", "after"), ("all", "correlation")):
+        assert again[part][key] == pytest.approx(first[part][key], rel=1e-6)
+
+
+def test_time_without_people_is_wrong_usage(visits, isoscan):
+    _, words = visits
+    assert "--subject" in isoscan("evaluate", *words, "--time", "years", code=2).err
+
+
+def test_a_column_of_people_that_is_missing_is_named(visits, isoscan):
+    _, words = visits
+    wrong = isoscan("evaluate", *words, "--subject", "nobody", code=1).err
+    assert "no column 'nobody' to be --subject" in " ".join(wrong.split())
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_sessions_of_any_name_tell_the_scans_of_both_tables_apart(visits, isoscan):
+    study, _ = visits
+    both = read(study.aseg).join(read(study.people)).rename(columns={"years": "wave"})
+    both.insert(0, "participant_id", [f"sub-{one:02}" for one in both.pop("person")])
+    for name in ("x.tsv", "y.tsv"):
+        both.to_csv(study.folder / name, sep="\t", index=False)
+    words = (study.folder / "x.tsv", study.folder / "y.tsv", "--session", "wave")
+    done = isoscan("evaluate", *words, "--subject", "participant_id", "--feature", "*-*")
+    assert done.out.startswith("60 scans of 30 people, 4 features")
 
 
 def test_scans_that_were_lost_on_the_way_are_named(harmonized, isoscan):
