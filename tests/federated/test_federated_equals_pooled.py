@@ -157,6 +157,13 @@ def test_scans_that_lack_a_measure_are_left_out_if_agreed() -> None:
         people.messages(people.study(missing="error"))
 
 
+def test_order_of_messages_makes_no_difference_at_all() -> None:
+    people = make_consortium()
+    study = people.study()
+    messages = people.messages(study, "hospital")
+    assert combine(study, messages).hash_ == combine(study, messages[::-1]).hash_
+
+
 def test_a_late_site_joins_by_combining_again() -> None:
     people = make_consortium()
     study = people.study()

@@ -58,6 +58,7 @@ def combine(study: Study, messages: Sequence[Message | str | Path]) -> ComBat | 
     >>> model = combine(study, ["oslo.isoscan", "kcl.isoscan"])  # doctest: +SKIP
     """
     read = read_all(study, messages)
+    read.sort(key=lambda message: (message.sender.location, message.sender.part))
     sums = [message for message in read if isinstance(message, Sums)]
     if sums:
         if len(sums) < len(read):

@@ -242,7 +242,7 @@ class Summary:
 class Sums:
     """Totals over the batches of one site, or of all sites.
 
-    All arrays add up over sites. The last axis of arrays marked with * runs over features if
+    All arrays add up over sites. An axis `measured` runs over features if
     scans may lack measures, and has length 1 otherwise.
 
     Attributes
@@ -257,17 +257,17 @@ class Sums:
         Products of the design columns within batches.
     level_scans : ndarray of shape (n_curves,)
         Scans that take part in each curve.
-    measured : ndarray of shape (*,)
+    measured : ndarray of shape (measured,)
         Scans that have the measure.
-    degrees : ndarray of shape (*,)
+    degrees : ndarray of shape (measured,)
         The same less one per batch.
-    weight : ndarray of shape (*,)
+    weight : ndarray of shape (measured,)
         Scans of the batches that have the measure.
-    weighted_covariates : ndarray of shape (n_columns, *)
+    weighted_covariates : ndarray of shape (n_columns, measured)
         Batch means of the design columns over scans with the measure, times all scans.
     weighted_features : ndarray of shape (n_features,)
         Batch means of the measures, times all scans.
-    measured_products : ndarray of shape (n_columns, n_columns, *)
+    measured_products : ndarray of shape (n_columns, n_columns, measured)
         Products of the design columns within batches, over scans with the measure.
     cross_products : ndarray of shape (n_columns, n_features)
         Products of design columns and measures within batches.
