@@ -243,6 +243,16 @@ def test_maps_on_other_grids_are_counted_and_refused(study, tmp_path, change, wo
         harmonize(study, tmp_path, change)
 
 
+def test_maps_of_one_file_name_are_all_checked(study, tmp_path):
+    paths = {}
+    for scan, path in study.write(tmp_path / "in").items():
+        (tmp_path / scan).mkdir()
+        paths[scan] = path.rename(tmp_path / scan / "FA.nii.gz")
+    shift(paths["sub-007"])
+    with pytest.raises(GridMismatchError, match=r"1 of 43 maps .*sub-007.FA.nii.gz"):
+        iso.harmonize_volumes(paths, study.people, mask=study.mask)
+
+
 def test_a_fourth_axis_of_length_one_is_dropped(study, tmp_path):
     def add_axis(path):
         write_image(path, np.asarray(nib.load(path).dataobj)[..., None])

@@ -250,10 +250,16 @@ def test_inputs_are_not_modified(study):
     assert all((before[scan] == array).all() for scan, array in study.arrays.items())
 
 
-def test_site_f_before_and_after_equals_the_table_tests(study):
-    after, model = iso.harmonize_volumes(
-        study.arrays, study.people, mask=study.mask, preserve="age + C(sex)"
-    )
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"preserve": "age + C(sex)"},
+        {"preserve": "age", "remove": "C(sex)"},
+        {"preserve": "age + C(sex)", "reference": "MUC"},
+    ],
+)
+def test_site_f_before_and_after_equals_the_table_tests(study, options):
+    after, model = iso.harmonize_volumes(study.arrays, study.people, mask=study.mask, **options)
     for values, mine in zip((study.table, inside(after, study.mask)), model.site_f, strict=True):
         expected = site_tests(values, study.people.site.to_numpy(), study.people, "age + C(sex)")
         np.testing.assert_allclose(mine, expected.f, rtol=1e-6, atol=1e-9)

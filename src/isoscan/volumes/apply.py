@@ -25,6 +25,7 @@ from isoscan.errors import (
 from isoscan.labels import as_labels
 from isoscan.volumes.outputs import Results
 from isoscan.volumes.sources import Source
+from isoscan.volumes.space_needed import require_memory
 from isoscan.volumes.stream import SCANS_AT_A_TIME, Progress, values_at
 
 if TYPE_CHECKING:
@@ -125,6 +126,9 @@ def harmonize_sources(
     todo = [row for row in range(n_maps) if results is None or not results.is_done(row)]
     whole = needs_everyone(model.estimator)
     dtype = np.result_type(*(source.dtype for source in sources))
+    if results is None:
+        needed = n_maps * model.grid.n_voxels * dtype.itemsize
+        require_memory(needed, f"Giving back {n_maps} maps (output= writes them instead)")
     labels = labels_of(people, site)
     with _warned_once(model.estimator, people):
         done = n_maps - len(todo)

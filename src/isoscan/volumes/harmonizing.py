@@ -30,7 +30,7 @@ from isoscan.volumes.maps import map_bytes
 from isoscan.volumes.masks import Mask, common_voxels, read_mask, require_same_grid
 from isoscan.volumes.model import VolumeModel
 from isoscan.volumes.outputs import Results, run_folder
-from isoscan.volumes.sources import ArrayMap, FileMap, Source, match_volumes, on_grid
+from isoscan.volumes.sources import ArrayMap, FileMap, Source, grids_of, match_volumes, on_grid
 from isoscan.volumes.stream import Progress, in_blocks, silent
 
 METHODS = {
@@ -254,7 +254,7 @@ class _Job:
 
 
 def _one_grid(sources: Sequence[Source]) -> tuple[str, Grid]:
-    grids = {source.name: source.grid for source in sources}
+    grids = grids_of(sources)
     name, grid = most_common(grids)
     require_one_grid(grids, grid, f"{name} and most others")
     return name, grid

@@ -22,6 +22,7 @@ from isoscan.tables.write import write_atomically
 
 NAME, LOCK = "journal.jsonl", ".isoscan.lock"
 _NO_SPACE = 28
+_PART = "." + 16 * "[0-9a-f]" + ".part"
 
 
 class Journal:
@@ -217,7 +218,7 @@ def only_run_in(folder: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
         file.flush()
-        for part in folder.glob(".*.part"):  # of a run that was killed
+        for part in [*folder.glob(_PART), *folder.glob(f"*/{_PART}")]:  # of a run that was killed
             part.unlink()
         try:
             yield

@@ -24,7 +24,7 @@ from isoscan.volumes.headers import Header
 from isoscan.volumes.journal import only_run_in
 from isoscan.volumes.masks import Mask
 from isoscan.volumes.outputs import run_folder
-from isoscan.volumes.sources import Source, match_volumes, on_grid
+from isoscan.volumes.sources import Source, grids_of, match_volumes, on_grid
 from isoscan.volumes.space_needed import bytes_in_memory, require_memory
 from isoscan.volumes.stream import Progress, read_table, silent
 
@@ -167,7 +167,7 @@ class VolumeModel:
     def _read(self, volumes: Any, covariates: pd.DataFrame) -> tuple[list[Source], pd.DataFrame]:
         sources, people = match_volumes(volumes, covariates)
         sources = on_grid(sources, self.grid)
-        require_one_grid({s.name: s.grid for s in sources}, self.grid, "the model")
+        require_one_grid(grids_of(sources), self.grid, "the model")
         return sources, people
 
     def _learn(self, sources: list[Source], people: pd.DataFrame, site: Site, prior: str) -> Self:

@@ -103,7 +103,7 @@ class Results:
         self.journal.note(self.names[row], content)
 
     def add(self, name: str, content: bytes) -> None:
-        """Write and note another file.
+        """Write and note another file, unless that is done.
 
         Parameters
         ----------
@@ -112,8 +112,9 @@ class Results:
         content : bytes
             Its content.
         """
-        self.journal.write(name, content)
-        self.journal.note(name, content)
+        if not self.journal.is_done(name):
+            self.journal.write(name, content)
+            self.journal.note(name, content)
 
 
 def run_folder(

@@ -81,25 +81,27 @@ def harmonized_moments(moments: Moments, model: SiteModel, block: slice) -> Mome
     untouched[:, model.passed_through[block]] = True
     if model.reference is not None:
         untouched[model.reference] = True
-    factor = np.where(untouched, 1.0, factor)
-    addend, *weights_of_columns = np.where(untouched, 0.0, lines)
-    weights = np.array(weights_of_columns).reshape(len(lines) - 1, *factor.shape)
-    weights = weights.swapaxes(0, 1)  # site, column, voxel
-    n_columns = weights.shape[1]
-    products, cross = moments.covariate_products, moments.cross_products
-    bent = np.zeros_like(cross)
-    for column in range(n_columns):
-        bent += products[:, :, column] * weights[:, column, None]
+    factor[untouched], lines[:, untouched] = 1.0, 0.0
+    addend, weights = lines[0], np.ascontiguousarray(lines[1:].swapaxes(0, 1))  # site, column
+    cross = moments.cross_products
+    bent = _times(moments.covariate_products, weights)
     mean = factor * moments.feature_mean + addend
-    mean += (moments.covariate_mean * weights).sum(axis=1)
+    mean += _times(moments.covariate_mean[:, None], weights)[:, 0]
     squares = factor**2 * moments.feature_squares
-    squares += 2 * factor * (weights * cross).sum(axis=1) + (weights * bent).sum(axis=1)
+    squares += np.einsum("bqv,bqv->bv", weights, 2 * factor[:, None] * cross + bent)
     return replace(
         moments,
         feature_mean=mean,
         cross_products=factor[:, None] * cross + bent,
         feature_squares=np.maximum(squares, 0.0),
     )
+
+
+def _times(matrices: Array, weights: Array) -> Array:
+    """Matrix of each site times the weights of each voxel; one matrix for all voxels, or many."""
+    if matrices.shape[-1] == 1:
+        return np.asarray(matrices[..., 0] @ weights)
+    return np.asarray(np.einsum("brqv,bqv->brv", matrices, weights))
 
 
 def site_f_before_and_after(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -338,3 +339,25 @@ def on_grid(sources: Sequence[Source], grid: Grid, *, placed: bool = True) -> li
         else source
         for source in sources
     ]
+
+
+def grids_of(sources: Sequence[Source]) -> dict[str, Grid]:
+    """Grid of each map, by a name that no other map has.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        Maps.
+
+    Returns
+    -------
+    dict of {str: Grid}
+        By file name, or by path where file names repeat.
+    """
+    times = Counter(source.name for source in sources)
+    return {
+        str(source.path)
+        if isinstance(source, FileMap) and times[source.name] > 1
+        else source.name: source.grid
+        for source in sources
+    }
