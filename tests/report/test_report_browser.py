@@ -229,6 +229,7 @@ def test_a_harmonized_cohort_opens_without_error_and_its_picker_works(browser, t
     folder = done.to_folder(tmp_path / "out")
     browser.get_log("browser")
     browser.get_log("performance")
+    prefer(browser)
     browser.get((folder / "report.html").as_uri())
     asked = [address for address in requests(browser) if not address.startswith("data:")]
     assert asked == [(folder / "report.html").as_uri()]
