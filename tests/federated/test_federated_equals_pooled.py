@@ -144,6 +144,24 @@ def test_missing_values_are_summed_up_by_pattern(name, mode) -> None:
     assert gap(after, expected, people.measures) < 1e-10
 
 
+@pytest.mark.parametrize("mode", ["full", "sums"])
+def test_a_single_measure_and_constant_ones_are_no_exception(mode) -> None:
+    single = make_consortium(n_features=1)
+    single.measures.iloc[::9] = np.nan
+    still = make_consortium()
+    still.measures["region3"] = 7.0
+    still.measures.loc[still.people.site == "S2", "region4"] = 3.0
+    for people in (single, still):
+        done = simulate(
+            people.measures,
+            people.study(missing="pattern"),
+            sites=people.people.site,
+            covariates=people.people,
+            mode=mode,
+        )
+        assert done.largest < 1e-10
+
+
 def test_scans_that_lack_a_measure_are_left_out_if_agreed() -> None:
     people = make_consortium()
     people.measures.iloc[::11, 2] = np.nan

@@ -174,7 +174,8 @@ def _sum_up(
         raise DataError(f"names of sites have 1 to {MOST_LABEL} letters, not '{long[0][:20]}...'.")
     scans = Scans.group(codes, len(batches), matrix)
     moments = site_moments(model, cohort, scans)
-    missing = np.isnan(cohort.table) if moments.has_missing else None
+    missing = np.isnan(cohort.table)
+    missing = missing if missing.any() else None
     patterns, sets = (None, {}) if missing is None else _patterns(missing, codes, len(batches))
     sender = Sender(location, part, study.name, study.sha256, str(cohort.table.dtype))
     summary = Summary(

@@ -180,10 +180,9 @@ def merge(messages: Sequence[Summary], *, part: str = "merged") -> Summary:
             )
     require_distinct(messages)
     data = merged(messages)
-    width = data.moments.count.shape[1]
     patterns = None
-    if width > 1:
-        shape = (len(data.batches), width)
+    if any(message.patterns is not None for message in messages):
+        shape = data.moments.feature_mean.shape
         patterns = np.arange(shape[0] * shape[1]).reshape(shape)
     sender = Sender(first.location, part, first.study, first.study_sha256, str(data.dtype))
     return Summary(
