@@ -78,6 +78,16 @@ def test_new_sites_need_an_answer(isoscan, maps, tmp_path):
     assert "24 maps harmonized" in isoscan(*words, "--new-site", "estimate").out
 
 
+def test_repeated_scans_belong_to_their_participants(isoscan, maps, tmp_path):
+    table = pd.read_csv(maps / "maps.tsv", sep="\t")
+    table["participant_id"] = [f"sub-{n // 2:02d}" for n in range(24)]
+    table.insert(1, "session_id", ["ses-1", "ses-2"] * 12)
+    table.to_csv(maps / "visits.tsv", sep="\t", index=False)
+    words = "volumes", "harmonize", maps / "visits.tsv", "--method", "longitudinal"
+    said = isoscan(*words, "--mask", maps / "mask.nii.gz", "-o", tmp_path / "out")
+    assert "24 maps harmonized" in said.out
+
+
 def test_wrong_tables_are_named(isoscan, maps, tmp_path):
     out = "-o", tmp_path / "out"
     assert (

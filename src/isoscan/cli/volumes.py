@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from isoscan.cli import options
+from isoscan.cli.harmonize import _who_was_scanned
 from isoscan.cli.method_options import gather, method_options, require_known
 from isoscan.cli.sections import SectionedCommand, under
 
@@ -102,6 +103,7 @@ def harmonize_command(
 
     own = _own_options(ctx, method, rest)
     paths, people = _read(table, path_column, sites)
+    own |= _who_was_scanned(method, own, people)
     with _shown() as progress:
         written, model = harmonize_volumes(
             paths,
@@ -142,6 +144,7 @@ def fit_command(
     own = _own_options(ctx, method, rest)
     require_empty(output, overwrite=overwrite)
     paths, people = _read(table, path_column, sites)
+    own |= _who_was_scanned(method, own, people)
     with _shown() as progress:
         model = fit_volumes(
             paths,
