@@ -9,12 +9,13 @@ from isoscan.federated.at_site import prepare, summarize
 from isoscan.federated.exchange import Exchange, agreed_covariates, simulate
 from isoscan.federated.ledger import Ledger
 from isoscan.federated.merging import merge
-from isoscan.federated.messages import Summary, Sums, add_up
+from isoscan.federated.messages import Summary
 from isoscan.federated.quality import quality_table
 from isoscan.federated.release import Release
 from isoscan.federated.study import Study, read_study
 from isoscan.federated.sums import Coefficients, finish, read_coefficients
 from isoscan.federated.thresholds import Thresholds
+from isoscan.federated.totals import Sums, add_up
 from isoscan.federated.update import update
 from isoscan.federated.validation import read_message
 

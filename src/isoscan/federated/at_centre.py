@@ -21,10 +21,11 @@ from isoscan.errors import (
     name_some,
 )
 from isoscan.federated.merging import Combined, Message, coarsest, merged, require_distinct
-from isoscan.federated.messages import Summary, Sums
+from isoscan.federated.messages import Summary
 from isoscan.federated.study import Study
 from isoscan.federated.sums import Coefficients, solve_sums
 from isoscan.federated.telling_apart import require_told_apart
+from isoscan.federated.totals import Sums
 from isoscan.federated.validation import read_message, require_plausible
 
 Array = NDArray[np.float64]

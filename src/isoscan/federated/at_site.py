@@ -22,11 +22,12 @@ from isoscan.errors import (
 )
 from isoscan.federated.disclosure import Group, People, require_safe
 from isoscan.federated.ledger import Ledger
-from isoscan.federated.messages import Sender, Summary, Sums
+from isoscan.federated.messages import Sender, Summary
 from isoscan.federated.release import Release
 from isoscan.federated.site_data import read_site, site_moments
 from isoscan.federated.study import Study
 from isoscan.federated.thresholds import Thresholds
+from isoscan.federated.totals import Sums
 
 MOST_LABEL = 100
 

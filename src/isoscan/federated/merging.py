@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from isoscan.combat.moments import Moments, merge_all
 from isoscan.errors import MessageFileError
-from isoscan.federated.messages import Sender, Summary, Sums
+from isoscan.federated.messages import Sender, Summary
+from isoscan.federated.totals import Sums
 
 Array = NDArray[np.float64]
 Message = Summary | Sums

@@ -9,8 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from isoscan.federated.merging import Combined, merged
-from isoscan.federated.messages import Summary, Sums
+from isoscan.federated.messages import Summary
 from isoscan.federated.study import Study
+from isoscan.federated.totals import Sums
 
 Array = NDArray[np.float64]
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from isoscan.errors import count
 from isoscan.federated.ledger import Ledger
-from isoscan.federated.messages import Summary, Sums
+from isoscan.federated.messages import Summary
 from isoscan.federated.study import Study
 from isoscan.federated.thresholds import Thresholds
+from isoscan.federated.totals import Sums
 
 
 @dataclass(frozen=True)

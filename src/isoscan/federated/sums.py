@@ -28,9 +28,9 @@ from isoscan.errors import (
     TooFewScansError,
     name_some,
 )
-from isoscan.federated.messages import Sums
 from isoscan.federated.site_data import read_site, site_moments
 from isoscan.federated.study import Study
+from isoscan.federated.totals import Sums
 from isoscan.tables.write import write_atomically
 
 Array = NDArray[np.float64]

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoscan.errors import IsoscanError, MessageFileError, count, name_some
-from isoscan.federated.messages import SUMMARY, Sender, Summary, Sums
+from isoscan.federated.messages import SUMMARY, Sender, Summary
 from isoscan.federated.study import Study
+from isoscan.federated.totals import Sums
 
 Array = NDArray[np.float64]
 
