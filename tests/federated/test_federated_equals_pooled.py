@@ -302,6 +302,8 @@ def test_one_batch_alone_and_mixed_modes_are_refused() -> None:
         combine(study, full[:1])
     with pytest.raises(MessageFileError, match="same mode"):
         combine(study, [full[0], sums[1]])
+    with pytest.raises(MessageFileError, match="S1: made for study 'demo' with hash"):
+        combine(people.study(prior=None), full)
     with pytest.raises(DataError, match="no message"):
         combine(study, [])
     with pytest.raises(DataError, match="no reference"):

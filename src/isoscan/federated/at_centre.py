@@ -26,7 +26,7 @@ from isoscan.federated.study import Study
 from isoscan.federated.sums import Coefficients, solve_sums
 from isoscan.federated.telling_apart import require_told_apart
 from isoscan.federated.totals import Sums
-from isoscan.federated.validation import read_message, require_plausible
+from isoscan.federated.validation import read_message, require_plausible, require_same_study
 
 Array = NDArray[np.float64]
 
@@ -102,6 +102,7 @@ def read_all(study: Study, messages: Sequence[Message | str | Path]) -> list[Mes
         if isinstance(item, str | Path):
             read.append(read_message(item, study))
         else:
+            require_same_study(item.sender, study, item.sender.label)
             require_plausible(item, study, item.sender.label)
             read.append(item)
     require_distinct(read)

@@ -82,16 +82,36 @@ def _require_header(facts: Mapping[str, Any], study: Study, name: str) -> None:
     ]
     if long:
         raise MessageFileError(f"{name}: {name_some(long)} of the sender is not a short text.")
-    if sender["study_sha256"] != study.sha256:
-        raise MessageFileError(
-            f"{name}: made for study '{sender['study']}' with hash "
-            f"{sender['study_sha256'][:12]}..., this is '{study.name}' with hash "
-            f"{study.sha256[:12]}.... Ask the site to use this study file."
-        )
+    require_same_study(Sender(**sender), study, name)
     if sender["dtype"] not in ("float32", "float64"):
         raise MessageFileError(f"{name}: measures stored as '{sender['dtype'][:20]}'.")
     if facts.get("mode") not in ("full", "sums"):
         raise MessageFileError(f"{name}: unknown mode {facts.get('mode')!r}.")
+
+
+def require_same_study(sender: Sender, study: Study, name: str) -> None:
+    """Refuse a message that was made for another study.
+
+    Parameters
+    ----------
+    sender : Sender
+        Who sends it.
+    study : Study
+        What was agreed upon.
+    name : str
+        Name of the message in sentences.
+
+    Raises
+    ------
+    MessageFileError
+        Showing both hashes.
+    """
+    if sender.study_sha256 != study.sha256:
+        raise MessageFileError(
+            f"{name}: made for study '{sender.study}' with hash {sender.study_sha256[:12]}..., "
+            f"this is '{study.name}' with hash {study.sha256[:12]}.... Ask the site to use this "
+            f"study file."
+        )
 
 
 def _require_batches(facts: Mapping[str, Any], study: Study, name: str) -> None:
