@@ -18,7 +18,7 @@ lint: $(VENV)/.dev ## style, types, layers, docstrings
 	$(RUN)ruff format --check .
 	$(RUN)mypy
 	$(RUN)lint-imports
-	$(RUN)python -m numpydoc lint $$(find src/isoscan -name '*.py' -not -path '*/cli/*' -not -name checks.py)
+	$(RUN)python -m numpydoc lint $$(find src/isoscan -name '*.py' -not -path '*/cli/*' -not -name '*checks.py')
 
 docs: $(VENV)/.docs ## HTML pages in docs/_build/html
 	$(RUN)sphinx-build -W --keep-going -b html docs docs/_build/html

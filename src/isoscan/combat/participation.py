@@ -29,7 +29,22 @@ if TYPE_CHECKING:
 def require_no_leak(
     estimator: SiteHarmonizer, target: Any, covariates: pd.DataFrame | None
 ) -> None:
-    """Refuse to model what will be predicted: test scans would carry the answer."""
+    """Refuse to model what will be predicted: test scans would carry the answer.
+
+    Parameters
+    ----------
+    estimator : SiteHarmonizer
+        The estimator and its formulas.
+    target : array-like or None
+        What will be predicted.
+    covariates : DataFrame or None
+        Covariates, in the order of the target.
+
+    Raises
+    ------
+    TargetLeakError
+        Naming the covariate that is the target.
+    """
     formulas = (estimator.preserve, estimator.remove, getattr(estimator, "scale", None))
     names = [name for text in formulas if text for name in variables(parse_formula(text))]
     smooth = [estimator.smooth] if isinstance(estimator.smooth, str) else estimator.smooth
@@ -50,7 +65,25 @@ def require_no_leak(
 
 
 def scans_to_fit(estimator: SiteHarmonizer, cohort: Cohort) -> NDArray[np.bool_]:
-    """Mark the scans that take part in the fit: those of `fit_on`, of sites large enough."""
+    """Mark the scans that take part in the fit: those of `fit_on`, of sites large enough.
+
+    Parameters
+    ----------
+    estimator : SiteHarmonizer
+        The estimator and its options.
+    cohort : Cohort
+        All scans.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_scans,)
+        True for those that take part.
+
+    Raises
+    ------
+    TooFewScansError
+        If a site has too few of them.
+    """
     kept = np.ones(len(cohort.sites), dtype=bool)
     if estimator.fit_on is not None:
         kept = choose_rows(estimator.fit_on, cohort.covariates)
