@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -102,4 +103,23 @@ def sidecar(frame: pd.DataFrame, conventions: str, studies: Studies) -> dict[str
     facts: dict[str, Any] = {"Description": f"Effects pooled over sites: {conventions}"}
     facts["Effect"] = KINDS.get(studies.kind or "", studies.kind or "as given")
     facts["Sites"] = list(studies.sites)
-    return facts | {str(name): {"Description": meanings[str(name)]} for name in frame.columns}
+    return facts | meanings_of(frame.columns, meanings)
+
+
+def meanings_of(columns: Iterable[str], own: Mapping[str, str]) -> dict[str, Any]:
+    """Say what each column means.
+
+    Parameters
+    ----------
+    columns : iterable of str
+        Columns of a table.
+    own : mapping of {str: str}
+        Meanings that only this table has; they win over the usual ones.
+
+    Returns
+    -------
+    dict of {str: dict}
+        Part of the JSON file.
+    """
+    known = _MEANINGS | dict(own)
+    return {str(name): {"Description": known[str(name)]} for name in columns}

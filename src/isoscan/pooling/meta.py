@@ -17,7 +17,7 @@ from isoscan.pooling.effect_sizes import interval
 from isoscan.pooling.export import Layout, in_layout, sidecar
 from isoscan.pooling.heterogeneity import METHODS, Method
 from isoscan.pooling.influence import influence, leave_one_out
-from isoscan.pooling.multiplicity import ADJUSTMENTS, Adjustment, adjust_p
+from isoscan.pooling.multiplicity import ADJUSTMENTS, Adjustment, adjust_within
 from isoscan.pooling.pooled import TESTS, Options, pool
 from isoscan.pooling.site_table import SiteEffects
 from isoscan.pooling.studies import Studies, as_studies
@@ -257,7 +257,7 @@ def meta_analysis(
     table["k"] = k
     if adjust is not None:
         position = table.columns.tolist().index("log10_p") + 1
-        table.insert(position, "p_adjusted", _adjusted(table, adjust, families))
+        table.insert(position, "p_adjusted", adjust_within(table, adjust, families))
     notes = _notes(studies, k)
     _warn(studies, k)
     return MetaAnalysis(table, studies, options, adjust, notes)
@@ -341,22 +341,6 @@ def _total_counts(studies: Studies) -> dict[str, NDArray[Any]]:
         name: total.astype(int) if np.isfinite(total).all() else total
         for name, total in totals.items()
     }
-
-
-def _adjusted(
-    table: pd.DataFrame, adjust: Adjustment, families: Mapping[str, str] | None
-) -> NDArray[np.float64]:
-    p = table["p"].to_numpy()
-    if families is None:
-        return adjust_p(p, adjust)
-    absent = [feature for feature in table["feature"] if feature not in families]
-    if absent:
-        raise DataError(f"{count(absent, 'feature')} without a family: {name_some(absent)}.")
-    names = table["feature"].map(dict(families)).to_numpy()
-    adjusted = np.full(p.shape, np.nan)
-    for name in pd.unique(names):
-        adjusted[names == name] = adjust_p(p[names == name], adjust)
-    return adjusted
 
 
 def _notes(studies: Studies, k: NDArray[np.int_]) -> pd.DataFrame:

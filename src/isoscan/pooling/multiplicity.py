@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import false_discovery_control
 
-from isoscan.errors import DataError, name_some
+from isoscan.errors import DataError, count, name_some
 
 Adjustment = Literal["bh", "by", "holm", "hochberg", "bonferroni"]
 ADJUSTMENTS = ("bh", "by", "holm", "hochberg", "bonferroni")
@@ -54,6 +56,43 @@ def adjust_p(p: ArrayLike, method: Adjustment = "bh") -> NDArray[np.float64]:
     done = ~np.isnan(values)
     if done.any():
         adjusted[done] = _adjust(values[done], method)
+    return adjusted
+
+
+def adjust_within(
+    table: pd.DataFrame, adjust: Adjustment, families: Mapping[str, str] | None
+) -> NDArray[np.float64]:
+    """Adjust p for the number of features of each family.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Has the columns feature and p.
+    adjust : {"bh", "by", "holm", "hochberg", "bonferroni"}
+        Adjustment.
+    families : mapping of {str: str} or None
+        Family of each feature; None for one family.
+
+    Returns
+    -------
+    ndarray of shape (n_features,)
+        Adjusted p.
+
+    Raises
+    ------
+    DataError
+        If a feature has no family.
+    """
+    p = table["p"].to_numpy()
+    if families is None:
+        return adjust_p(p, adjust)
+    absent = [feature for feature in table["feature"] if feature not in families]
+    if absent:
+        raise DataError(f"{count(absent, 'feature')} without a family: {name_some(absent)}.")
+    names = table["feature"].map(dict(families)).to_numpy()
+    adjusted = np.full(p.shape, np.nan)
+    for name in pd.unique(names):
+        adjusted[names == name] = adjust_p(p[names == name], adjust)
     return adjusted
 
 

@@ -10,11 +10,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
-from isoscan.combat.inputs import match_rows, require_numeric
-from isoscan.errors import DataError, InfiniteValuesError, TooFewScansError, count, name_some
-from isoscan.labels import warn_of_lookalikes
+from isoscan.errors import DataError, TooFewScansError, count, name_some
 from isoscan.pooling import effect_sizes
-from isoscan.pooling.contrast import Contrast, complete_rows, resolve_contrast
+from isoscan.pooling.contrast import Contrast
+from isoscan.pooling.question import read_question
 from isoscan.pooling.site_table import KINDS, SiteEffects
 from isoscan.pooling.within_site import SlopeFit, fit_slope, same_scans
 
@@ -101,20 +100,22 @@ def site_effects(
     0    A  insula   -1.20  0.49  10  10
     1    B  insula   -1.27  0.49  10  10
     """
-    values, index, features = _measures(measures)
-    labels, people = match_rows(measures, sites, covariates)
-    if people is None:
-        raise DataError("covariates are needed: they hold the contrast.")
-    people = people.set_axis(index, axis=0)
-    warn_of_lookalikes(labels)
-    left_out: dict[tuple[str, str], str] = {}
-    if drop_incomplete:
-        complete, missing = complete_rows(contrast, adjust, people)
-        left_out |= _count_incomplete(missing, labels)
-        values, labels, people = values[complete], labels[complete], people[complete]
-    asked = resolve_contrast(contrast, adjust, groups, people)
+    question = read_question(
+        measures,
+        sites=sites,
+        covariates=covariates,
+        contrast=contrast,
+        adjust=adjust,
+        groups=groups,
+        drop_incomplete=drop_incomplete,
+    )
+    values, labels, features = question.values, question.sites, question.features
+    asked = question.asked
+    left_out = {
+        key: f"{count(scans, 'scan')} without it left out"
+        for key, scans in question.incomplete.items()
+    }
     kind = _choose_kind(kind, asked)
-    values, labels = values[asked.rows], labels[asked.rows]
     found, skipped = _every_site(values, labels, asked, features, (min_per_group, min_df), left_out)
     _add_effects(found, kind, level)
     return _assemble(asked, kind, labels, features, found, skipped, left_out)
@@ -165,36 +166,6 @@ def _every_site(
         reasons = _one_site(values[here], asked, here, limits, cells, str(site), left_out)
         skipped += [(str(site), features[at], reasons[at]) for at in sorted(reasons)]
     return found, skipped
-
-
-def _measures(measures: Any) -> tuple[Numbers, pd.Index[Any], tuple[str, ...]]:
-    measures = require_numeric(measures)
-    values = np.asarray(measures, dtype=float)
-    if values.ndim != 2:
-        raise DataError(f"measures must be scans x features, got {values.ndim} dimensions.")
-    if isinstance(measures, pd.DataFrame):
-        index, features = measures.index, tuple(str(name) for name in measures.columns)
-    else:
-        index = pd.RangeIndex(len(values))
-        features = tuple(f"feature {column + 1}" for column in range(values.shape[1]))
-    if np.isinf(values).any():
-        row, column = np.argwhere(np.isinf(values))[0]
-        raise InfiniteValuesError(
-            f"feature '{features[column]}' is infinite (scan '{index[row]}'). Correct it, or "
-            f"mark it as missing (NaN).",
-            feature=features[column],
-        )
-    return values, index, features
-
-
-def _count_incomplete(
-    missing: dict[str, NDArray[np.bool_]], labels: NDArray[np.object_]
-) -> dict[tuple[str, str], str]:
-    return {
-        (str(site), name): f"{count(int(scans[labels == site].sum()), 'scan')} without it left out"
-        for name, scans in missing.items()
-        for site in pd.unique(labels[scans])
-    }
 
 
 def _choose_kind(kind: str | None, asked: Contrast) -> Kind:
