@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from isoscan.errors import DuplicateIdsError, TableFormatError
+from isoscan.errors import DuplicateIdsError, TableFormatError, TableFormatWarning
 from isoscan.tables import read_participants, read_sidecar
 from isoscan.tables.bids import parse_entities, scan_name
 
@@ -109,3 +109,30 @@ def test_sessions_may_be_told_by_a_column_of_any_name(tmp_path):
     people = read_participants(path, session="visit")
     assert people.index.tolist() == ["sub-1_ses-1", "sub-1_ses-2"]
     assert people["visit"].tolist() == ["1", "2"]
+
+
+def test_repeated_scans_named_in_the_first_column_are_indexed_by_it(tmp_path):
+    path = tmp_path / "scans.tsv"
+    path.write_text("scan\tSubjID\tage\na\tsub-1\t30\nb\tsub-1\t31\n")
+    people = read_participants(path)
+    assert people.index.tolist() == ["a", "b"]
+    assert people["participant_id"].tolist() == ["sub-1", "sub-1"]
+
+
+def test_a_scan_column_of_people_scanned_once_is_a_column(tmp_path):
+    path = tmp_path / "people.tsv"
+    path.write_text("scan\tparticipant_id\na\tsub-1\nb\tsub-2\n")
+    assert read_participants(path).index.tolist() == ["sub-1", "sub-2"]
+
+
+def test_copies_of_a_row_are_told_from_different_rows_of_one_id(tmp_path):
+    path = tmp_path / "people.tsv"
+    path.write_text("participant_id\tage\nsub-1\t30\nsub-2\t31\nsub-1\t30\n")
+    with pytest.raises(DuplicateIdsError, match=r"1 row.*identical in every cell.*--drop-dup"):
+        read_participants(path)
+    with pytest.warns(TableFormatWarning, match="1 copy of rows left out"):
+        people = read_participants(path, drop_duplicates=True)
+    assert people.index.tolist() == ["sub-1", "sub-2"]
+    path.write_text("participant_id\tage\nsub-1\t30\nsub-1\t31\nsub-1\t31\n")
+    with pytest.raises(DuplicateIdsError, match="--session"):
+        read_participants(path)

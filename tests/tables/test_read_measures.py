@@ -150,3 +150,11 @@ def test_real_tables_are_read_as_pandas_reads_their_numbers(file, shape, first):
     pd.testing.assert_frame_equal(
         numbers.reset_index(drop=True), expected, rtol=1e-14, check_column_type=False
     )
+
+
+def test_measures_whose_first_column_names_scans_are_indexed_by_it(tmp_path):
+    path = tmp_path / "harmonized.tsv"
+    path.write_text("scan\tparticipant_id\tinsula\na\tsub-1\t3.5\nb\tsub-1\t3.1\n")
+    frame = read_measures(path)
+    assert frame.index.tolist() == ["a", "b"]
+    assert frame.columns.tolist() == ["participant_id", "insula"]

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isoscan.errors import OutputExistsError, TableFormatError
-from isoscan.tables import read_sidecar, read_table, write_atomically, write_table, write_text
+from isoscan.tables import (
+    read_measures,
+    read_sidecar,
+    read_table,
+    write_atomically,
+    write_table,
+    write_text,
+)
 
 IDS = ["=1+1", "+a", "-b", "@c", "001", 'say "x"', "tab\there", "two\nlines", "a,b", "Zürich"]
 
@@ -161,3 +168,13 @@ def test_inputs_are_not_modified_by_writing(tmp_path):
     for suffix in ("tsv", "csv", "parquet"):
         write_table(frame, tmp_path / f"a.{suffix}")
     pd.testing.assert_frame_equal(frame, before)
+
+
+def test_scans_beside_a_column_called_scan_are_written_and_read_back(tmp_path):
+    path = tmp_path / "scans.tsv"
+    path.write_text("participant_id\tsession\tscan\tx\ns\t1\ta\t1.5\ns\t1\tb\t2.5\n")
+    scans = read_measures(path)
+    write_table(scans, tmp_path / "again.tsv")
+    again = read_measures(tmp_path / "again.tsv")
+    assert again.index.tolist() == scans.index.tolist() == ["s_ses-1_scan-a", "s_ses-1_scan-b"]
+    assert again.columns.tolist() == scans.columns.tolist()

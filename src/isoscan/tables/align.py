@@ -16,7 +16,7 @@ from isoscan.errors import (
 )
 
 
-def require_unique(index: pd.Index[Any], what: str) -> None:
+def require_unique(index: pd.Index[Any], what: str, *, rows: pd.DataFrame | None = None) -> None:
     """Refuse identifiers that occur more than once.
 
     Parameters
@@ -25,6 +25,8 @@ def require_unique(index: pd.Index[Any], what: str) -> None:
         Identifiers of the rows.
     what : str
         What the rows are, used in the message.
+    rows : DataFrame, optional
+        The rows as read, to tell copies of a row from different rows of one id.
 
     Raises
     ------
@@ -34,6 +36,13 @@ def require_unique(index: pd.Index[Any], what: str) -> None:
     if index.is_unique:
         return
     repeated = index[index.duplicated()].unique()
+    if rows is not None and index[~rows.duplicated().to_numpy()].is_unique:
+        copies = count(len(index) - index.nunique(), "row")
+        raise DuplicateIdsError(
+            f"{copies} of {what} repeated, identical in every cell: {name_some(repeated)}. Leave "
+            f"the copies out: drop_duplicates=True (--drop-duplicates).",
+            ids=list(repeated),
+        )
     raise DuplicateIdsError(
         f"{count(len(repeated), 'id')} of {what} occur more than once: {name_some(repeated)}. "
         + (

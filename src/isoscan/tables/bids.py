@@ -11,8 +11,8 @@ import pandas as pd
 
 from isoscan.errors import TableFormatError, name_some
 from isoscan.tables.align import require_unique
-from isoscan.tables.names import RUN_NAMES, SESSION_NAMES, find_column
-from isoscan.tables.read import TEXT, clean_ids, id_column, read_table
+from isoscan.tables.names import RUN_NAMES, SESSION_NAMES, find_column, is_scan_name
+from isoscan.tables.read import TEXT, clean_ids, id_column, read_table, set_ids
 
 
 def read_participants(
@@ -21,6 +21,7 @@ def read_participants(
     decimal: str = ".",
     labels: tuple[str, ...] = (),
     session: str | None = None,
+    drop_duplicates: bool = False,
 ) -> pd.DataFrame:
     r"""Read a table of people: participants.tsv or any table with a column of ids.
 
@@ -28,7 +29,8 @@ def read_participants(
     stays "001"). If ids repeat and there is a session column, rows are scans: the index
     is then "sub-01_ses-1" (with "_run-2" or "_scan-b" if sessions repeat too), called
     scan, and the columns participant_id and session are kept, so that repeated
-    measurements of one person can still be told from different people.
+    measurements of one person can still be told from different people. A table of
+    repeated scans whose first column is scan, as isoscan writes it, is indexed by that.
 
     Parameters
     ----------
@@ -40,6 +42,8 @@ def read_participants(
         Further columns that are labels and stay text; site and scanner are known.
     session : str, optional
         Column that tells the scans of a person apart, if it has another name.
+    drop_duplicates : bool
+        Leave out copies of rows, identical in every cell, with a warning that counts them.
 
     Returns
     -------
@@ -68,7 +72,7 @@ def read_participants(
     if path.is_dir():
         path = path / "participants.tsv"
     own = labels if session is None else (*labels, session)
-    frame = read_table(path, decimal=decimal, labels=own)
+    frame = read_table(path, decimal=decimal, labels=own, drop_duplicates=drop_duplicates)
     return identify_people(frame, path.name, session=session)
 
 
@@ -97,14 +101,37 @@ def identify_people(frame: pd.DataFrame, what: str, *, session: str | None = Non
             columns=list(frame.columns),
         )
     people = clean_ids(frame, column, what).rename("participant_id")
+    if not people.is_unique and has_scan_ids(frame):
+        first = str(frame.columns[0])
+        return set_ids(frame.rename(columns={column: "participant_id"}), first, what)
     scans = _scan_names(frame, people, session)
     if scans is None:
-        require_unique(people, what)
+        require_unique(people, what, rows=frame)
         return frame.drop(columns=column).set_axis(people)
-    require_unique(scans, what)
+    require_unique(scans, what, rows=frame)
     frame = frame.set_axis(scans).drop(columns=column)
     frame.insert(0, "participant_id", people)
     return frame
+
+
+def has_scan_ids(frame: pd.DataFrame) -> bool:
+    """Tell whether the first column names every scan once, as in tables isoscan writes.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        A table as read.
+
+    Returns
+    -------
+    bool
+        True if the column is called scan, scan_id or bids_name, and no value is missing or
+        repeated.
+    """
+    if not is_scan_name(str(frame.columns[0])):
+        return False
+    first = frame.iloc[:, 0]
+    return bool(first.notna().all() and first.is_unique)
 
 
 def scan_name(participant: str, **entities: str | None) -> str:

@@ -59,6 +59,7 @@ def read_enigma(
     *,
     unmatched: Unmatched = "error",
     decimal: str = ".",
+    drop_duplicates: bool = False,
 ) -> EnigmaTables:
     r"""Read ENIGMA files, joined by SubjID.
 
@@ -74,6 +75,8 @@ def read_enigma(
         What to do with people who are not in every file.
     decimal : str
         Decimal sign of the numbers, "." or ",".
+    drop_duplicates : bool
+        Leave out copies of rows, identical in every cell, with a warning that counts them.
 
     Returns
     -------
@@ -97,7 +100,8 @@ def read_enigma(
     SubjID
     sub-01  4200.5  3950.0
     """
-    tables = {name: _read_one(one, decimal) for name, one in name_paths(_files(path)).items()}
+    named = name_paths(_files(path)).items()
+    tables = {name: _read_one(one, decimal, drop_duplicates) for name, one in named}
     kinds = {name: _covariates_of(table) for name, table in tables.items()}
     joined = join_tables(tables, unmatched=unmatched)
     covariates = [
@@ -145,8 +149,8 @@ def _files(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> l
     return found
 
 
-def _read_one(path: Path, decimal: str) -> pd.DataFrame:
-    table = read_table(path, decimal=decimal)
+def _read_one(path: Path, decimal: str, drop_duplicates: bool) -> pd.DataFrame:
+    table = read_table(path, decimal=decimal, drop_duplicates=drop_duplicates)
     column = find_column(table.columns, SUBJECT)
     if column is None:
         raise TableFormatError(

@@ -46,6 +46,7 @@ def read_freesurfer(
     parcellation: str = "aparc",
     unmatched: Unmatched = "error",
     decimal: str = ".",
+    drop_duplicates: bool = False,
 ) -> pd.DataFrame:
     r"""Read FreeSurfer tables or stats files and join them by subject.
 
@@ -66,6 +67,8 @@ def read_freesurfer(
         What to do with subjects that are not in every table.
     decimal : str
         Decimal sign of the numbers, "." or ","; spreadsheets change it.
+    drop_duplicates : bool
+        Leave out copies of rows, identical in every cell, with a warning that counts them.
 
     Returns
     -------
@@ -102,7 +105,8 @@ def read_freesurfer(
         paths = [Path(one) for one in path]
     if not paths:
         raise TableFormatError("No FreeSurfer table given.", paths=[])
-    tables = {name: _read_one(one, decimal) for name, one in name_paths(paths).items()}
+    named = name_paths(paths).items()
+    tables = {name: _read_one(one, decimal, drop_duplicates) for name, one in named}
     return join_tables(tables, unmatched=unmatched)
 
 
@@ -176,7 +180,7 @@ def _tables_in(folder: Path) -> list[Path]:
     return found
 
 
-def _read_one(path: Path, decimal: str) -> pd.DataFrame:
+def _read_one(path: Path, decimal: str, drop_duplicates: bool) -> pd.DataFrame:
     names = column_names(path)
     if not names or not FIRST_COLUMN.match(names[0]):
         raise TableFormatError(
@@ -184,7 +188,8 @@ def _read_one(path: Path, decimal: str) -> pd.DataFrame:
             f"'Measure:volume' or 'lh.aparc.thickness'. Read it with read_table.",
             path=path,
         )
-    table = require_numbers(read_table(path, index=names[0], decimal=decimal), what=path.name)
+    table = read_table(path, index=names[0], decimal=decimal, drop_duplicates=drop_duplicates)
+    table = require_numbers(table, what=path.name)
     if any(_STRUCTURE.match(str(row)) for row in table.index):  # --transpose
         table = table.T
     subjects = [str(subject).rstrip("/") for subject in table.index]

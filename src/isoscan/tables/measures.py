@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
 from isoscan.errors import MissingFileError, TableFormatError, name_some
-from isoscan.tables.bids import identify_people
+from isoscan.tables.bids import has_scan_ids, identify_people
 from isoscan.tables.enigma import SUBJECT, enigma_summaries
 from isoscan.tables.freesurfer import (
     FIRST_COLUMN,
@@ -23,6 +24,7 @@ from isoscan.tables.mriqc import METRIC, find_image_metrics, identify_images, re
 from isoscan.tables.names import PARTICIPANT_NAMES, find_column
 from isoscan.tables.read import (
     column_names,
+    id_column,
     read_table,
     set_ids,
     tables_in,
@@ -41,6 +43,7 @@ def read_measures(
     measure: Measure | Sequence[Measure] = "thickness",
     unmatched: Unmatched = "error",
     session: str | None = None,
+    drop_duplicates: bool = False,
 ) -> pd.DataFrame:
     r"""Read measures of scans from tables or folders of any known kind.
 
@@ -66,6 +69,8 @@ def read_measures(
         What to do with rows that are not in every file.
     session : str, optional
         Column that tells the scans of a person apart, if it is not called session.
+    drop_duplicates : bool
+        Leave out copies of rows, identical in every cell, with a warning that counts them.
 
     Returns
     -------
@@ -102,7 +107,7 @@ def read_measures(
     if not paths:
         raise MissingFileError("No table given.", paths=[])
     tables = {
-        name: _read_one(one, index, decimal, labels, session)
+        name: _read_one(one, index, decimal, labels, session, drop_duplicates)
         for name, one in name_paths(paths).items()
     }
     return join_tables(tables, unmatched=unmatched)
@@ -178,25 +183,37 @@ def _tables_of_one_kind(folder: Path) -> list[Path]:
 
 
 def _read_one(
-    path: Path, index: str | None, decimal: str, labels: tuple[str, ...], session: str | None
+    path: Path,
+    index: str | None,
+    decimal: str,
+    labels: tuple[str, ...],
+    session: str | None,
+    drop_duplicates: bool,
 ) -> pd.DataFrame:
+    read = partial(read_table, path, decimal=decimal, drop_duplicates=drop_duplicates)
     if index is not None:
-        return read_table(path, index=index, decimal=decimal, labels=labels)
+        return read(index=index, labels=labels)
     if path.suffix.lower() == ".json":
         return read_mriqc(path)
     names = column_names(path)
     kind = recognise(names)
     if kind == "FreeSurfer":
-        return read_freesurfer(path, decimal=decimal)
+        return read_freesurfer(path, decimal=decimal, drop_duplicates=drop_duplicates)
     sessions = () if session is None else (session,)
-    table = read_table(path, decimal=decimal, labels=(*labels, *names[:1], *sessions))
+    table = read(labels=(*labels, *names[:1], *sessions))
     if kind == "MRIQC":
         return identify_images(table, path.name)
     if kind == "ENIGMA":
         return set_ids(table, str(find_column(table.columns, SUBJECT)), path.name)
+    if kind == "people" and has_scan_ids(table):
+        return set_ids(_with_participants(table), names[0], path.name)
     if kind == "people":
         return identify_people(table, path.name, session=session)
     return _indexed_by_first(table, path)
+
+
+def _with_participants(table: pd.DataFrame) -> pd.DataFrame:
+    return table.rename(columns={str(id_column(list(table.columns))): "participant_id"})
 
 
 def _indexed_by_first(table: pd.DataFrame, path: Path) -> pd.DataFrame:

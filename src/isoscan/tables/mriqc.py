@@ -30,7 +30,9 @@ METRIC = re.compile(
 LAYOUTS = ("sub-*/*/*_{0}.json", "sub-*/ses-*/*/*_{0}.json", "*_{0}.json")
 
 
-def read_mriqc(path: str | os.PathLike[str], *, modality: str = "T1w") -> pd.DataFrame:
+def read_mriqc(
+    path: str | os.PathLike[str], *, modality: str = "T1w", drop_duplicates: bool = False
+) -> pd.DataFrame:
     r"""Read MRIQC's metrics, one row per image.
 
     Older group tables without ``bids_name`` are understood too: their subject, session
@@ -43,6 +45,8 @@ def read_mriqc(path: str | os.PathLike[str], *, modality: str = "T1w") -> pd.Dat
         folder the images' JSON files are read; the group table only if there are none.
     modality : str
         Which images to take from a folder: "T1w", "T2w" or "bold".
+    drop_duplicates : bool
+        Leave out copies of rows, identical in every cell, with a warning that counts them.
 
     Returns
     -------
@@ -79,7 +83,8 @@ def read_mriqc(path: str | os.PathLike[str], *, modality: str = "T1w") -> pd.Dat
         path = group
     if path.suffix.lower() == ".json":
         return _read_images(path, [path])
-    return identify_images(read_table(path), path.name, modality)
+    table = read_table(path, drop_duplicates=drop_duplicates)
+    return identify_images(table, path.name, modality)
 
 
 def find_image_metrics(folder: Path, modality: str = "T1w") -> list[Path]:

@@ -44,6 +44,48 @@ def is_label_name(name: str) -> bool:
     return _plain(name) in LABEL_NAMES
 
 
+def is_person_name(name: str) -> bool:
+    """Tell whether a column of this name says who was scanned.
+
+    Parameters
+    ----------
+    name : str
+        Column name.
+
+    Returns
+    -------
+    bool
+        True for participant_id, SubjID, subject and the like.
+
+    Examples
+    --------
+    >>> is_person_name("Subject ID"), is_person_name("scan_id")
+    (True, False)
+    """
+    return _plain(name) in PARTICIPANT_NAMES
+
+
+def is_scan_name(name: str) -> bool:
+    """Tell whether a column of this name says which scan a row is.
+
+    Parameters
+    ----------
+    name : str
+        Column name.
+
+    Returns
+    -------
+    bool
+        True for scan, scan_id, bids_name and image_id.
+
+    Examples
+    --------
+    >>> is_scan_name("scan"), is_scan_name("participant_id")
+    (True, False)
+    """
+    return _plain(name) in SCAN_NAMES
+
+
 def find_column(columns: Iterable[str], names: frozenset[str]) -> str | None:
     """Find the first column that carries one of these names.
 
@@ -65,6 +107,27 @@ def find_column(columns: Iterable[str], names: frozenset[str]) -> str | None:
     'Subject_ID'
     """
     return next((column for column in columns if _plain(column) in names), None)
+
+
+def site_columns(columns: Iterable[str]) -> list[str]:
+    """List the columns whose names say that they hold sites or scanners.
+
+    Parameters
+    ----------
+    columns : iterable of str
+        Columns of a table.
+
+    Returns
+    -------
+    list of str
+        Names as they are spelled in the table.
+
+    Examples
+    --------
+    >>> site_columns(["age", "Scanner", "Site ID"])
+    ['Scanner', 'Site ID']
+    """
+    return [str(column) for column in columns if _plain(column) in SITE_NAMES]
 
 
 def _plain(name: str) -> str:

@@ -21,6 +21,7 @@ _SPECIAL = dict.fromkeys(MISSING_NUMBER, np.nan) | {
 }
 _NOT_NUMERAL = re.compile(r"[^0-9+\-.eE\n]")
 _LEADING_ZERO = re.compile(r"^[+-]?0\d", re.MULTILINE)
+_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 _FRACTION = re.compile(r"[.eE]")
 _EXACT_DIGITS = 15  # longer integers are names of something: a float cannot hold them
 
@@ -125,6 +126,38 @@ decimal comma? use decimal=',' (--decimal ,).
     return pd.DataFrame(numbers, index=frame.index, columns=pd.Index(columns))
 
 
+def is_mostly_numbers(column: pd.Series[Any]) -> bool:
+    """Tell whether a column would hold numbers but for some of its cells.
+
+    Parameters
+    ----------
+    column : Series
+        A column of a table.
+
+    Returns
+    -------
+    bool
+        True for text of which more than half is plain numerals, or numerals with a decimal
+        comma, and the rest is neither that nor missing.
+
+    Examples
+    --------
+    >>> is_mostly_numbers(pd.Series(["2.9", "bad", "3.1"]))
+    True
+    >>> is_mostly_numbers(pd.Series(["2.9", "3.1"])), is_mostly_numbers(pd.Series(["A1", "3"]))
+    (False, False)
+    """
+    if column.dtype != object and not isinstance(column.dtype, pd.StringDtype):
+        return False
+    cells = [value for value in column.tolist() if value is not None and value == value]
+    read = [_as_number(cell) for cell in cells]
+    commas = [
+        isinstance(cell, str) and _COMMA.fullmatch(cell.strip()) is not None for cell in cells
+    ]
+    good = [number is not None or comma for number, comma in zip(read, commas, strict=True)]
+    return None in read and 2 * sum(good) > len(good)
+
+
 def _column_as_numbers(column: pd.Series[Any], what: str) -> NDArray[np.float64]:
     if pd.api.types.is_numeric_dtype(column.dtype):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -163,7 +196,7 @@ def _refuse(column: pd.Series[Any], wrong: list[int], what: str) -> None:
 
 
 def _advice(value: str) -> str:
-    if re.fullmatch(r"[+-]?\d+,\d+([eE][+-]?\d+)?", value.strip()):
+    if _COMMA.fullmatch(value.strip()):
         return "decimal comma? use decimal=',' (--decimal ,)."
     return "write n/a where a value is missing."
 

@@ -37,6 +37,7 @@ def read_table(
     decimal: str = ".",
     delimiter: str | None = None,
     labels: Iterable[str] = (),
+    drop_duplicates: bool = False,
 ) -> pd.DataFrame:
     r"""Read a TSV, CSV or Parquet table without guessing.
 
@@ -61,6 +62,8 @@ def read_table(
         Character between cells; found by default.
     labels : iterable of str
         Further columns that are labels and stay text.
+    drop_duplicates : bool
+        Leave out copies of rows, identical in every cell, with a warning that counts them.
 
     Returns
     -------
@@ -97,7 +100,21 @@ def read_table(
     else:
         header, rows = read_cells(path, delimiter)
         frame = _typed(path, _named(path, header, rows), rows, decimal, keep)
+    if drop_duplicates:
+        frame = _without_copies(frame, path)
     return frame if index is None else set_ids(frame, index, path.name)
+
+
+def _without_copies(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    copies = frame.duplicated()
+    if copies.any():
+        warnings.warn(
+            f"{path.name}: {count(int(copies.sum()), 'copy', 'copies')} of rows left out, "
+            f"identical in every cell.",
+            TableFormatWarning,
+            stacklevel=3,
+        )
+    return frame[~copies].reset_index(drop=True)
 
 
 def set_ids(frame: pd.DataFrame, column: str, what: str) -> pd.DataFrame:
@@ -127,7 +144,7 @@ def set_ids(frame: pd.DataFrame, column: str, what: str) -> pd.DataFrame:
         If an id is repeated.
     """
     ids = clean_ids(frame, column, what)
-    require_unique(ids, f"{what} ({column})")
+    require_unique(ids, f"{what} ({column})", rows=frame)
     return frame.drop(columns=column).set_axis(ids)
 
 

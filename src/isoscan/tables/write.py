@@ -163,6 +163,7 @@ def _with_ids(frame: pd.DataFrame) -> pd.DataFrame:
     if not (isinstance(frame.index, pd.RangeIndex) and frame.index.name is None):
         unnamed = "scan" if "participant_id" in columns else "participant_id"
         names = [unnamed if name is None else str(name) for name in frame.index.names]
+        names = ["scan_id" if name == "scan" and name in columns else name for name in names]
         columns = [*names, *columns]
         ids = frame.index.to_frame(index=False)
         frame = pd.concat([ids, frame.reset_index(drop=True)], axis=1)
