@@ -55,14 +55,14 @@ def test_columns_named_by_the_user_are_the_features_and_totals_may_be(table):
 
 def test_a_numeric_covariate_of_a_formula_is_no_feature(table):
     renamed = table.rename(columns={"age": "years", "education": "score"})
-    assert "years" not in choose_features(renamed, None, {"site", "years"})
-    assert "score" not in choose_features(renamed, None, {"site", "years", "score"})
-    assert "score" in choose_features(renamed, None, {"site", "years"})
+    renamed["myelin"] = np.linspace(0, 1, len(renamed))
+    assert "myelin" in choose_features(renamed, None, {"site", "years"}).features
+    assert "myelin" not in choose_features(renamed, None, {"site", "years", "myelin"}).features
 
 
 def test_totals_are_harmonized_if_there_is_nothing_else(table):
     totals = table[["IntraCranialVol", "site", "age"]]
-    assert choose_features(totals, None, {"site", "age"}) == ["IntraCranialVol"]
+    assert choose_features(totals, None, {"site", "age"}).features == ["IntraCranialVol"]
 
 
 def test_rows_columns_and_what_is_no_feature_stay_bit_for_bit(table, done):

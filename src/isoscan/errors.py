@@ -323,5 +323,17 @@ class CoverageWarning(IsoscanWarning):
     """Some voxels of the mask have no values at some scans or sites."""
 
 
+class ColumnChoiceWarning(IsoscanWarning):
+    """A column of numbers was taken for no measure."""
+
+
+class RepeatedScansWarning(IsoscanWarning):
+    """People were scanned repeatedly, but their scans are treated as those of strangers."""
+
+
+class HarmonizedBeforeWarning(IsoscanWarning):
+    """Measures were harmonized before."""
+
+
 class TableFormatWarning(IsoscanWarning):
     """A table was read after an interpretation the user should know of."""

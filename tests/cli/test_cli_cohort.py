@@ -144,3 +144,53 @@ def test_visits_are_told_apart_by_the_column_named_session(tmp_path, isoscan):
     assert "--session" in refused.err
     isoscan("harmonize", path, "--session", "visit", "-o", tmp_path / "out")
     assert read(tmp_path / "out" / "harmonized.tsv").index[1] == "sub-00_ses-2"
+
+
+def test_what_was_taken_for_measures_is_said_and_noted(study, out, isoscan):
+    aseg = read(study.aseg)
+    aseg["MMSE"] = [27.5 + row % 3 for row in range(len(aseg))]
+    aseg["stratum"] = [row % 4 for row in range(len(aseg))]
+    both = aseg.join(read(study.aparc)).rename_axis("participant_id")
+    both.to_csv(study.folder / "all.tsv", sep="\t")
+    people = ("--participants", study.people)
+    done = isoscan("harmonize", study.folder / "all.tsv", *people, "-o", out)
+    assert "Taken for measures: 8 columns ('Left-Hippocampus'," in done.err
+    assert "'MMSE' (its name), 'stratum' (4 different whole numbers)" in done.err
+    assert "--feature" in done.err
+    columns = read_json(out / "facts.json")["columns"]
+    assert columns["measures"] == study.features
+    assert set(columns["left_out"]) == {"MMSE", "stratum"}
+    assert (read(out / "harmonized.tsv").MMSE == both.MMSE).all()
+
+
+def test_numbers_of_the_people_are_no_measures(tmp_path, out, isoscan):
+    study = write_study(tmp_path, lambda measures, people: (measures, people.assign(bold=1.5)))
+    harmonize(isoscan, study, out)
+    assert read_json(out / "facts.json")["columns"]["measures"] == study.features
+
+
+def test_a_measure_with_a_bad_cell_is_refused_by_name(study, out, isoscan):
+    one = read(study.people).join(read(study.aparc)).rename_axis("participant_id").astype(str)
+    one.loc["sub-0004", "lh_insula_thickness"] = "bad"
+    one.to_csv(study.folder / "one.tsv", sep="\t")
+    refused = isoscan("harmonize", study.folder / "one.tsv", "-o", out, code=1)
+    assert "lh_insula_thickness: 1 value is not a number, e.g. 'bad' (row sub-0004)" in refused.err
+
+
+def test_the_column_that_is_likely_the_site_is_named(tmp_path, out, isoscan):
+    study = write_study(
+        tmp_path, lambda measures, people: (measures, people.rename(columns={"site": "scanner"}))
+    )
+    assert "(--site scanner)" in harmonize(isoscan, study, out, code=1).err
+
+
+def test_copies_of_rows_are_refused_as_such_or_left_out(study, out, isoscan):
+    for path in (study.aseg, study.people):
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join([*lines, lines[3]]) + "\n")
+    refused = harmonize(isoscan, study, out, code=1)
+    assert "1 row of aseg.tsv" in refused.err
+    assert "identical in every cell" in refused.err
+    done = harmonize(isoscan, study, out, "--drop-duplicates")
+    assert "1 copy of rows left out" in done.err
+    assert len(read(out / "harmonized.tsv")) == 60

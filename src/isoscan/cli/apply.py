@@ -40,6 +40,7 @@ def command(
     """
     import isoscan as iso
     from isoscan.cli.cohort import read_cohort
+    from isoscan.cli.earlier import warn_if_harmonized
     from isoscan.errors import count
     from isoscan.harmonizing import covariates_of, require_free
     from isoscan.report import describe_columns
@@ -52,6 +53,7 @@ def command(
         rest["sites"] = tuple(fitted.batches_.levels)
     rest["features"] = tuple(rest["features"]) or tuple(fitted.get_feature_names_out())
     cohort = read_cohort(measures, needed=covariates_of(fitted), **rest)
+    warn_if_harmonized(measures, cohort.features)
     people = cohort.people
     after = fitted.transform(cohort.measures, sites=cohort.sites, covariates=people)
     table = cohort.table[cohort.columns].copy()

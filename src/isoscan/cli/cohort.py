@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import click
 import pandas as pd
 
+from isoscan.cli.choosing import choose
+from isoscan.cli.earlier import read_sidecars
 from isoscan.errors import MissingColumnError, count, name_counts, name_some
-from isoscan.harmonizing import choose_features, one_label, sites_of
+from isoscan.harmonizing import advise_site, one_label, sites_of
 from isoscan.labels import as_labels, normalize_labels
 from isoscan.tables import (
     align_rows,
     read_measures,
     read_participants,
-    read_sidecar,
     require_numbers,
-    summary_columns,
 )
+from isoscan.tables.names import is_person_name
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Cohort:
         Columns with the site, or with several batch variables.
     sidecar : dict
         What was known about the columns.
+    choice : dict
+        Which columns were taken for measures, and why others were not.
     """
 
     table: pd.DataFrame
@@ -47,6 +49,7 @@ class Cohort:
     columns: list[str]
     batches: list[str]
     sidecar: dict[str, Any]
+    choice: dict[str, Any]
 
     @property
     def measures(self) -> pd.DataFrame:
@@ -82,35 +85,47 @@ def read_cohort(
     merged: Sequence[str],
     decimal: str,
     session: str | None = None,
+    drop_duplicates: bool = False,
     needed: Iterable[str] = (),
     used: Iterable[str] = (),
 ) -> Cohort:
     """Read measures and people, matched by id; say what was left out.
 
     Scans lacking a column that is `needed` may be left out; neither those columns nor others
-    that are `used` are measures.
+    that are `used` are measures, nor are columns of the people unless a pattern names them.
     """
     batches = list(dict.fromkeys(sites))
+    as_told: dict[str, Any] = {
+        "decimal": decimal,
+        "labels": tuple(batches),
+        "session": session,
+        "drop_duplicates": drop_duplicates,
+    }
     measures = read_measures(
         paths[0] if len(paths) == 1 else list(paths),
-        decimal=decimal,
-        labels=tuple(batches),
         unmatched="drop" if unmatched == "drop" else "error",
-        session=session,
+        **as_told,
     )
     table = measures
     if participants is not None:
-        people = read_participants(
-            participants, decimal=decimal, labels=tuple(batches), session=session
-        )
+        people = read_participants(participants, **as_told)
         table = _join_people(measures, people, drop=unmatched == "drop")
     _require_sites(table, batches, (participants or paths[0]).name, list(measures.columns))
+    table = _with_ids(table, needed)
     table = table.assign(**_renamed(table, batches, merged, normalize=normalize_labels))
     if drop_incomplete:
         table = _drop_incomplete(table, needed)
-    chosen = _choose(table, features, {*batches, *needed, *used}, with_totals=with_totals)
-    table = table.assign(**_numbers(table, chosen))
-    return Cohort(table, chosen, list(measures.columns), batches, _sidecars(paths))
+    candidates = table if features else table[measures.columns]
+    choice = choose(candidates, features, {*batches, *needed, *used}, with_totals=with_totals)
+    table = table.assign(**_numbers(table, choice.features))
+    return Cohort(
+        table,
+        choice.features,
+        list(measures.columns),
+        batches,
+        read_sidecars(paths),
+        choice.as_facts(),
+    )
 
 
 def _require_sites(
@@ -120,7 +135,7 @@ def _require_sites(
     for name in batches:
         if name not in table.columns:
             raise MissingColumnError(
-                f"no column '{name}' in {file}: {name_some(known, 8)}. Name it with --site.",
+                f"no column '{name}' in {file}: {name_some(known, 8)}. {advise_site(known)}",
                 column=name,
             )
 
@@ -148,6 +163,19 @@ def _join_people(measures: pd.DataFrame, people: pd.DataFrame, *, drop: bool) ->
             people = people[people.index.isin(measures.index)]
         people = align_rows(people, measures.index, what="participants")
     return measures.join(people[[name for name in people.columns if name not in measures.columns]])
+
+
+def _with_ids(table: pd.DataFrame, needed: Iterable[str]) -> pd.DataFrame:
+    """Give ids back the name by which they are needed: reading calls them participant_id."""
+    index = str(table.index.name)
+    for name in needed:
+        if name in table.columns or not (is_person_name(name) or name == index):
+            continue
+        if "participant_id" in table.columns:
+            table = table.assign(**{name: table["participant_id"]})
+        elif is_person_name(index) or name == index:
+            table = table.assign(**{name: table.index})
+    return table
 
 
 def _renamed(
@@ -179,48 +207,9 @@ def _drop_incomplete(table: pd.DataFrame, needed: Iterable[str]) -> pd.DataFrame
     return table[~incomplete]
 
 
-def _choose(
-    table: pd.DataFrame,
-    patterns: Sequence[str],
-    used: set[str],
-    *,
-    with_totals: bool,
-) -> list[str]:
-    if patterns:
-        chosen = [
-            name
-            for name in table.columns
-            if name not in used and any(fnmatchcase(name, text) for text in patterns)
-        ]
-        if not chosen:
-            raise MissingColumnError(
-                f"no column matches {name_some(patterns)}. Columns: {name_some(table.columns, 8)}."
-            )
-        return chosen
-    chosen = choose_features(table, None, used)
-    totals = [name for name in summary_columns(list(table.columns)) if name not in {*chosen, *used}]
-    if totals and with_totals:
-        return [name for name in table.columns if name in {*chosen, *totals}]
-    if totals:
-        click.echo(
-            f"Kept as they are: {count(totals, 'total')} ({name_some(totals)}). "
-            f"--with-totals treats them as measures.",
-            err=True,
-        )
-    return chosen
-
-
 def _numbers(table: pd.DataFrame, features: list[str]) -> dict[str, Any]:
     numbers = require_numbers(table, features, "measures")
     return {name: numbers[name] for name in features}
-
-
-def _sidecars(paths: Sequence[Path]) -> dict[str, Any]:
-    known: dict[str, Any] = {}
-    for path in paths:
-        if path.is_file():
-            known |= read_sidecar(path)
-    return known
 
 
 def without_sites(cohort: Cohort, names: Sequence[str]) -> Cohort:

@@ -76,9 +76,10 @@ def command(
             **own | _who_was_scanned(method, own, cohort.table),
         )
         step()
-        folder = replace(done, table=done.table[cohort.columns]).to_folder(
-            output, sidecar=cohort.sidecar, overwrite=overwrite
+        done = replace(
+            done, table=done.table[cohort.columns], facts=done.facts | {"columns": cohort.choice}
         )
+        folder = done.to_folder(output, sidecar=cohort.sidecar, overwrite=overwrite)
     tell(done.facts, folder)
 
 
@@ -93,12 +94,15 @@ def _read(
 ) -> Any:
     """Read what the method needs, without the sites that are to be left out."""
     from isoscan.cli.cohort import read_cohort, without_sites
+    from isoscan.cli.earlier import warn_if_harmonized
     from isoscan.harmonizing import columns_of, covariates_of, make_model, require_complete
 
     model = make_model(method, own)
-    cohort = read_cohort(
-        measures, needed=covariates_of(model), used=columns_of(model), **rest
-    )  # fmt: skip
+    needed = covariates_of(model)
+    if "subject" not in own:
+        needed -= {"subject"}  # who was scanned is found when the table is read
+    cohort = read_cohort(measures, needed=needed, used=columns_of(model), **rest)
+    warn_if_harmonized(measures, cohort.features)
     cohort = without_sites(cohort, dropped)
     if missing == "error":
         require_complete(cohort.table, cohort.features)

@@ -58,7 +58,7 @@ cohort = combine(
         multiple=True,
         metavar="PATTERN",
         help="Columns that are measures, e.g. '*_thickness'; may be repeated. "
-        "Default: all numeric columns but covariates and totals.",
+        "Default: all numeric columns but covariates, people's columns, codes and totals.",
     ),
     _data(
         "--with-totals", is_flag=True, help="Treat totals (intracranial volume, ...) as measures."
@@ -69,6 +69,9 @@ cohort = combine(
         default="error",
         show_default=True,
         help="Scans without a partner in another table.",
+    ),
+    _data(
+        "--drop-duplicates", is_flag=True, help="Leave out copies of rows, identical in every cell."
     ),
     _data("--drop-incomplete", is_flag=True, help="Leave out scans whose covariates are missing."),
     _data(

@@ -15,9 +15,16 @@ import pandas as pd
 from isoscan.description import describe
 from isoscan.errors import IsoscanWarning, SmallSiteWarning, count, name_some
 from isoscan.evaluation import evaluate
+from isoscan.harmonizing.choice import (
+    Choice,
+    choose_features,
+    numbers_of,
+    say_reasons,
+    warn_of_choice,
+)
 from isoscan.harmonizing.columns import (
     NAMES,
-    choose_features,
+    advise_site,
     one_label,
     people_of,
     require_site,
@@ -36,14 +43,18 @@ from isoscan.harmonizing.methods import (
     named_in,
     unknown_options,
 )
+from isoscan.harmonizing.repeats import find_subjects, warn_of_repeats
 from isoscan.labels import as_labels
 from isoscan.report import collect_facts, describe_columns, describe_model, write_report
 from isoscan.tables import write_json, write_table
+from isoscan.tables.names import is_person_name
 
 __all__ = [
     "FILES",
     "METHODS",
+    "Choice",
     "Harmonized",
+    "advise_site",
     "choose_features",
     "columns_of",
     "covariates_of",
@@ -54,6 +65,7 @@ __all__ = [
     "one_label",
     "require_complete",
     "require_free",
+    "say_reasons",
     "sites_of",
     "unknown_options",
 ]
@@ -137,9 +149,10 @@ def harmonize(
         One row per scan: measures, site and covariates, indexed by scan.
     features : sequence of str, optional
         Columns to harmonize. By default all numeric columns but the site, the columns that
-        formulas and options name, columns that describe people (age, sex, diagnosis, ...) or
-        the setting of the scanner (MRIQC's size_* and spacing_*), and totals (intracranial
-        volume, ...).
+        formulas and options name, columns whose names are about people, clinics or scanners
+        (age, MMSE, years, MRIQC's size_*, ...), codes (at most 10 different whole numbers) and
+        running numbers, and totals (intracranial volume, ...). A warning names columns that
+        were left out and may be measures; ``facts["columns"]`` says why.
     site : str or sequence of str
         Column with the site, or several columns of batch variables.
     preserve : str, optional
@@ -178,10 +191,15 @@ def harmonize(
     batches = [site] if isinstance(site, str) else list(site)
     require_site(table, batches)
     used = {*batches, *columns_of(model)}
-    chosen = choose_features(table, features, used)
+    choice = choose_features(table, features, used)
+    chosen = choice.features
     with warnings_noted() as notes:
+        warn_of_choice(choice)
         table = _without_single_scans(table, batches, model)
-        before, people = table[chosen], people_of(table, chosen, used)
+        subject = find_subjects(table, model)
+        warn_of_repeats(table, subject, model)
+        before = numbers_of(table, chosen)
+        people = people_of(table, chosen, used if subject is None else {*used, subject})
         after = model.fit_transform(before, sites=sites_of(table, batches), covariates=people)
     facts = collect_facts(
         before,
@@ -190,13 +208,13 @@ def harmonize(
         covariates=people,
         model_facts=describe_model(model, notes),
         describe_facts=_describe(table, chosen, people, batches, model, individuals=individuals),
-        evaluate_facts=_evaluate(before, after, people, batches, model),
+        evaluate_facts=_evaluate(before, after, people, batches, model, subject),
         title=title,
         individuals=individuals,
     )
     result = table.copy()
     result[chosen] = after
-    return Harmonized(result, model, facts, chosen)
+    return Harmonized(result, model, facts | {"columns": choice.as_facts()}, chosen)
 
 
 def _without_single_scans(table: pd.DataFrame, batches: list[str], model: Method) -> pd.DataFrame:
@@ -231,7 +249,13 @@ def _describe(
     totals = [name for name in totals_of(table) if name not in {*chosen, *people.columns}]
     if not individuals:
         named = NAMES | {str(getattr(model, "subject", "subject")).lower()}
-        people = people[[name for name in people.columns if str(name).lower() not in named]]
+        people = people[
+            [
+                name
+                for name in people.columns
+                if str(name).lower() not in named and not is_person_name(str(name))
+            ]
+        ]
     return describe(
         table[chosen + totals],
         sites=one_label(table, batches),
@@ -246,6 +270,7 @@ def _evaluate(
     people: pd.DataFrame,
     batches: list[str],
     model: Method,
+    subject: str | None,
 ) -> dict[str, Any] | None:
     sites = one_label(people, batches)
     if sites.nunique() < 2:
@@ -256,6 +281,7 @@ def _evaluate(
         sites=sites,
         covariates=people,
         preserve=formula_to_evaluate(model),
+        subject=subject,
         model=bounded_like(model) if len(batches) == 1 else None,
     )
 

@@ -1,4 +1,4 @@
-"""Decide which columns of a table are measures, which describe people, and which are sites."""
+"""Tell which columns of a table describe people, which are sites, and which are totals."""
 
 from __future__ import annotations
 
@@ -8,80 +8,13 @@ from typing import Any
 import pandas as pd
 
 from isoscan.combat.batches import as_batches, cell_labels
-from isoscan.errors import DataError, MissingColumnError, count, name_some
+from isoscan.errors import MissingColumnError, name_some
+from isoscan.harmonizing.words import PEOPLE
 from isoscan.tables import summary_columns
+from isoscan.tables.names import site_columns
 
-PEOPLE = frozenset(
-    "age sex gender diagnosis dx sdx group handedness education iq fiq session run scan "
-    "participant_id subject_id subjid subject visit wave timepoint time scanner".split()
-)
-"""Columns that describe people, not brains; never taken for a feature unless named."""
 NAMES = frozenset("participant_id subject_id subjid subject session_id scan_id".split())
 """Columns that name people; left out of facts without individuals."""
-SETTINGS = ("rater_", "size_", "spacing_")
-"""Beginnings of MRIQC's columns that are opinions, or how the image was taken."""
-
-
-def choose_features(
-    table: pd.DataFrame, features: Sequence[str] | None, used: Iterable[str]
-) -> list[str]:
-    """Decide which columns are measures.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row per scan.
-    features : sequence of str or None
-        The user's choice; None to decide by type and name.
-    used : iterable of str
-        Columns with sites and covariates, which are not measures.
-
-    Returns
-    -------
-    list of str
-        Columns in the order of the table.
-
-    Raises
-    ------
-    MissingColumnError
-        If a chosen column is absent.
-    DataError
-        If no column is left, or a chosen one is used as site or covariate.
-    """
-    taken = set(used)
-    if features is not None:
-        return _named(table, features, taken)
-    numeric = [
-        str(name)
-        for name in table.select_dtypes("number").columns
-        if name not in taken
-        and str(name).lower() not in PEOPLE
-        and not str(name).startswith(SETTINGS)
-    ]
-    totals = set(totals_of(table))
-    regions = [name for name in numeric if name not in totals] or numeric
-    if not regions:
-        raise DataError(
-            f"no column to harmonize: none of {name_some(table.columns, 8)} is numeric and not "
-            f"a covariate. Name the features."
-        )
-    return regions
-
-
-def _named(table: pd.DataFrame, features: Sequence[str], taken: set[str]) -> list[str]:
-    absent = [name for name in features if name not in table.columns]
-    if absent:
-        raise MissingColumnError(
-            f"{count(absent, 'feature')} not in the table: {name_some(absent)}.",
-            columns=absent,
-        )
-    both = [name for name in features if name in taken]
-    if both:
-        raise DataError(
-            f"{name_some(both)} cannot be a feature: it is used as site or covariate.",
-            columns=both,
-        )
-    return list(features)
 
 
 def totals_of(table: pd.DataFrame) -> list[str]:
@@ -148,9 +81,36 @@ def require_site(table: pd.DataFrame, names: Sequence[str]) -> None:
         if name not in table.columns:
             raise MissingColumnError(
                 f"there is no site column '{name}'. Columns: {name_some(table.columns, 8)}. "
-                f"Name it: site=... (--site).",
+                f"{advise_site(table.columns)}",
                 column=name,
             )
+
+
+def advise_site(columns: Iterable[str]) -> str:
+    """Say how to name the site column, with the one that is likely meant.
+
+    Parameters
+    ----------
+    columns : iterable of str
+        Columns of the table.
+
+    Returns
+    -------
+    str
+        A sentence.
+
+    Examples
+    --------
+    >>> advise_site(["age", "Scanner"])
+    "Name it, if it is 'Scanner': site='Scanner' (--site Scanner)."
+    >>> advise_site(["age", "scanner", "batch"])
+    'Name it: site=... (--site).'
+    """
+    alike = site_columns(columns)
+    if len(alike) != 1:
+        return "Name it: site=... (--site)."
+    spelled = f"'{alike[0]}'" if " " in alike[0] else alike[0]
+    return f"Name it, if it is '{alike[0]}': site='{alike[0]}' (--site {spelled})."
 
 
 def sites_of(table: pd.DataFrame, names: Sequence[str]) -> Any:
