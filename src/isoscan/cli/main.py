@@ -15,6 +15,7 @@ VERBS = {
     "describe": "Can these data be harmonized? Counts, overlap, confounding, outliers.",
     "harmonize": "Fit, apply, evaluate and report on a table of measures.",
     "apply": "Apply a saved model to new scans.",
+    "pool": "One effect from many sites: meta-analysis, mega-analysis, or both beside ComBat.",
     "federated": "Harmonize without pooling: sites send sums, never a row of data.",
     "volumes": "Harmonize maps (FA, MD, thickness) voxel by voxel.",
     "evaluate": "Compare tables before and after: is site gone, is biology still there?",

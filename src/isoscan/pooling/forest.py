@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from isoscan.errors import DataError
 from isoscan.pooling.meta import MetaAnalysis
@@ -98,21 +99,24 @@ def _write_columns(
 ) -> None:
     """Numbers to the right of the drawing: people, effect with interval, weight."""
     columns = _counts(sites, pooled)
-    words = [
-        f"{_number(row.effect)} [{_number(row.low)}, {_number(row.high)}]"
-        for row in sites.assign(**sites.select_dtypes("number").astype(float)).itertuples()
-    ]
+    digits = _digits(sites["effect"].to_numpy())
+
+    def between(low: float, high: float) -> str:
+        return f"[{_number(low, digits)}, {_number(high, digits)}]"
+
+    cells = sites[["effect", "low", "high"]].to_numpy(dtype=float)
+    words = [f"{_number(effect, digits)} {between(low, high)}" for effect, low, high in cells]
     words += [
-        f"{_number(pooled['effect'])} [{_number(pooled['low'])}, {_number(pooled['high'])}]",
-        f"[{_number(pooled['pi_low'])}, {_number(pooled['pi_high'])}]",
+        f"{_number(pooled['effect'], digits)} {between(pooled['low'], pooled['high'])}",
+        between(pooled["pi_low"], pooled["pi_high"]),
     ]
     columns[f"effect [{100 * level:g} % CI]"] = words
     columns["weight"] = [f"{weight:.1f} %" for weight in sites["weight"]]
     lines = [""] * (len(sites) + 3)
-    for head, cells in columns.items():
-        cells = [head, *cells] + [""] * (len(sites) + 2 - len(cells))
-        width = max(len(cell) for cell in cells)
-        lines = [f"{line}  {cell:>{width}}" for line, cell in zip(lines, cells, strict=True)]
+    for head, words in columns.items():
+        rows = [head, *words] + [""] * (len(sites) + 2 - len(words))
+        width = max(len(row) for row in rows)
+        lines = [f"{line}  {row:>{width}}" for line, row in zip(lines, rows, strict=True)]
     right = axes.twinx()
     right.set_ylim(axes.get_ylim())
     right.set_yticks([-0.9, *places], lines, family="monospace", fontsize="small", color=SITE)
@@ -120,11 +124,14 @@ def _write_columns(
     right.spines[:].set_visible(False)
 
 
-def _number(value: Any) -> str:
-    """Three digits at most behind the point, none for large numbers; a true minus."""
-    size = abs(float(value))
-    digits = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 0.1 or size == 0 else 4
-    return f"{float(value):.{digits}f}".replace("-", "−")
+def _digits(effects: NDArray[np.float64]) -> int:
+    """Places behind the point that show three digits of the largest effect."""
+    largest = float(np.abs(effects).max())
+    return int(np.clip(2 - np.floor(np.log10(largest)), 0, 6)) if largest > 0 else 2
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}".replace("-", "−")
 
 
 def _counts(sites: pd.DataFrame, pooled: Any) -> dict[str, list[str]]:

@@ -9,6 +9,8 @@ from isoscan.errors import count
 
 SAME_EFFECT = ("meta fixed", "mega fixed", "mega intercept", "ComBat")
 OWN_EFFECTS = ("meta random", "mega slope")
+MUCH = 10.0
+"""Percent by which standard errors after ComBat are too narrow to go without a word."""
 
 
 def read_strategies(table: pd.DataFrame, level: float) -> tuple[str, ...]:
@@ -62,9 +64,15 @@ def _optimistic(se: pd.DataFrame) -> str:
         return rule
     share = 100 * (ratio.median() - 1)
     word = "narrower" if share < 0 else "wider"
-    return (
+    said = (
         f"{rule} Its standard errors are {abs(share):.1f} % {word} than with a column per site "
         f"(median)."
+    )
+    if share > -MUCH:
+        return said
+    return (
+        f"{said} That is much: the contrast differs between sites, and differences between sites "
+        f"count as if ComBat had not used them up."
     )
 
 

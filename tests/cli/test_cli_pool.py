@@ -1,0 +1,84 @@
+"""`isoscan pool` writes what the Python functions find, and says it in words."""
+
+import pandas as pd
+import pytest
+
+import isoscan as iso
+from cli.study import read_json, write_study
+
+ASK = ("--contrast", "diagnosis", "--groups", "control", "patient", "--adjust", "age + C(sex)")
+
+
+@pytest.fixture
+def pooled(study, isoscan):
+    out = study.folder / "pooled"
+    words = ("--compare", "--mega", "slope", "--mega", "fixed", "--min-per-group", "3")
+    return study, out, isoscan("pool", *study.words, *ASK, *words, "-o", out)
+
+
+def test_tables_are_those_of_python(pooled):
+    study, out, _ = pooled
+    people = iso.read_participants(study.people)
+    measures = iso.read_freesurfer([study.aseg, study.aparc])
+    measures = measures[[name for name in measures if "Total" not in name]]
+    effects = iso.site_effects(
+        measures,
+        sites=people.site,
+        covariates=people,
+        contrast="diagnosis",
+        groups=("control", "patient"),
+        adjust="age + C(sex)",
+        min_per_group=3,
+    )
+    expected = iso.meta_analysis(effects).table.set_index("feature")
+    written = pd.read_csv(out / "pooled.tsv", sep="\t", index_col="feature")
+    assert set(written.index) == set(expected.index)
+    for name in ("effect", "se", "p_adjusted", "tau2"):
+        assert written[name].to_dict() == pytest.approx(expected[name].to_dict(), rel=1e-6)
+    assert pd.read_csv(out / "enigma.tsv", sep="\t").columns[1] == "d_icv"
+    assert len(pd.read_csv(out / "strategies.tsv", sep="\t")) == 7 * len(expected)
+    assert read_json(out / "strategies.json")["Reading"][0].startswith("Narrower")
+
+
+def test_figures_and_words_are_there(pooled):
+    _, out, done = pooled
+    files = {file.name for file in out.iterdir()}
+    assert {"effects.svg", "agreement.svg", "mega_slope.tsv", "mega_fixed.json"} <= files
+    assert sum(name.startswith("forest_") for name in files) == 1
+    assert "patient minus control" in done.out and "Narrower is not better" in done.out
+    assert "conventions of metafor" in done.out
+
+
+def test_what_exists_is_kept_and_wrong_words_are_answered(pooled, isoscan):
+    study, out, _ = pooled
+    assert "--overwrite" in isoscan("pool", *study.words, *ASK, "-o", out, code=1).err
+    other = study.folder / "other"
+    wrong = isoscan("pool", *study.words, "--contrast", "diagnosis", "-o", other, code=1)
+    assert "groups" in wrong.err and not other.exists()
+    wrong = isoscan("pool", *study.words, *ASK, "--forest", "Cuneus", "-o", other, code=1)
+    assert "no such measure" in wrong.err
+
+
+def test_numbers_are_pooled_as_partial_correlations(study, isoscan):
+    out = study.folder / "age"
+    done = isoscan(
+        "pool", *study.words, "--contrast", "age", "--preset", "enigma", "--p-adjust", "none",
+        "--forest", "lh_insula_thickness", "-o", out,
+    )  # fmt: skip
+    assert "Fisher's z" in done.out and "Wald test" in done.out
+    assert (out / "forest_lh_insula_thickness.svg").exists()
+    assert not (out / "enigma.tsv").exists()
+    assert "p_adjusted" not in pd.read_csv(out / "pooled.tsv", sep="\t")
+
+
+def test_a_site_without_a_group_is_named(tmp_path, isoscan):
+    def controls_only(measures, people):
+        people.loc[people.site == "SITE03", "diagnosis"] = "control"
+        return measures, people
+
+    study = write_study(tmp_path, controls_only)
+    out = tmp_path / "out"
+    done = isoscan("pool", *study.words, *ASK, "--min-per-group", "3", "-o", out)
+    assert "Left out: 8 measures at 1 site ('SITE03'): no scan of group 'patient'." in done.out
+    reasons = pd.read_csv(out / "skipped.tsv", sep="\t").reason.unique().tolist()
+    assert reasons == ["no scan of group 'patient'"]
