@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,10 @@ from isoscan.cli.progress import steps
 
 if TYPE_CHECKING:
     import pandas as pd
+
+INPUT = ("measures.tsv", "participants.tsv", "new_measures.tsv", "new_participants.tsv")
+NEW_SCANS = 20
+"""Every so many-th simulated scan is kept for `isoscan apply`."""
 
 
 @click.command("demo", context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,12 +34,13 @@ def command(what: str, output: Path, overwrite: bool) -> None:
     """Harmonize image quality of 1 101 real scans from 17 scanners, then a simulated cohort.
 
     The real table ships with the package mriqc-learn (pip install 'isoscan[demo]'). The
-    simulated one has known site effects and known effects of age, sex and diagnosis.
+    simulated one has known site effects and known effects of age, sex and diagnosis. Its
+    tables are written too, some scans apart, so that harmonize and apply can be tried on them.
     """
     from isoscan.cli.findings import as_lines
     from isoscan.harmonizing import FILES, harmonize, require_free
-    from isoscan.phantom import simulate_tables
 
+    require_free(output / "input", INPUT, overwrite=overwrite)
     folders = output / "real", output / "simulated"
     for folder in folders:
         require_free(folder, FILES, overwrite=overwrite)
@@ -47,9 +53,7 @@ def command(what: str, output: Path, overwrite: bool) -> None:
             title="MRIQC measures of 17 ABIDE scanners",
         )
         step()
-        cohort = simulate_tables(
-            n_features=100, scans_per_site=(120, 90, 60, 45, 30, 20), random_state=7
-        )
+        cohort, new = simulate_two()
         simulated = harmonize(
             cohort.people.join(cohort.measures),
             preserve="age + C(sex) + C(diagnosis)",
@@ -58,11 +62,41 @@ def command(what: str, output: Path, overwrite: bool) -> None:
         step()
         scanners.to_folder(folders[0], overwrite=overwrite)
         simulated.to_folder(folders[1], overwrite=overwrite)
-    click.echo(f"1. {len(real)} real scans, {len(scanners.features)} measures of image quality\n")
+        write_input(output / "input", cohort, new, overwrite=overwrite)
+    click.echo(f"1. {len(real)} real scans, {len(scanners.features)} measures of image quality")
+    click.echo("   This table has no covariates, so there is nothing to preserve.\n")
     click.echo("\n".join(as_lines(scanners.facts)))
     click.echo("\n2. Simulated cohort: was the truth found?\n")
     click.echo("\n".join(compare_with_truth(simulated, cohort)))
     click.echo(f"\nOpen {folders[0] / 'report.html'} and {folders[1] / 'report.html'}")
+    click.echo(f"Tables of the simulated cohort to try: {output / 'input'}")
+
+
+def simulate_two() -> tuple[Any, Any]:
+    """Simulate one cohort and split it: scans to harmonize, and new scans of the same sites."""
+    import numpy as np
+
+    from isoscan.phantom import simulate_tables
+
+    whole = simulate_tables(
+        n_features=100, scans_per_site=(126, 95, 64, 48, 32, 22), random_state=7
+    )
+    new = np.arange(len(whole.people)) % NEW_SCANS == NEW_SCANS - 1
+
+    def part(rows: Any) -> Any:
+        tables = {name: getattr(whole, name)[rows] for name in ("measures", "people", "clean")}
+        return replace(whole, **tables)
+
+    return part(~new), part(new)
+
+
+def write_input(folder: Path, cohort: Any, new: Any, *, overwrite: bool) -> None:
+    """Write the tables of both parts of the simulated cohort."""
+    from isoscan.tables import write_table
+
+    tables = (cohort.measures, cohort.people, new.measures, new.people)
+    for name, table in zip(INPUT, tables, strict=True):
+        write_table(table, folder / name, overwrite=overwrite)
 
 
 def read_image_quality() -> pd.DataFrame:
