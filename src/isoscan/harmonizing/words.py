@@ -32,6 +32,8 @@ WORDS = frozenset(
     "iq fiq fsiq viq piq cdr gds faq mmse moca apoe bdi bai hamd hdrs hama ymrs caps scid "
     "bprs sans saps gaf ados adir srs edss nihss tmt wais wisc wasi ravlt cvlt dsst adl iadl "
     "psqi audit ctq phq gad stai "
+    # what ENIGMA calls them
+    "ao durill ahba "
     # counting and naming
     "nr no num number index idx id ids row serial order code rank "
     # how the image was taken
