@@ -85,3 +85,22 @@ def test_a_strategy_that_cannot_be_followed_says_why_and_the_others_stay() -> No
     assert effects["ComBat"].isna().all()
     assert np.isfinite(effects.drop(columns="ComBat").to_numpy()).all()
     assert found.meta.table.k.tolist() == [3] * 6
+
+
+def test_after_combat_intervals_are_too_narrow_where_age_differs_between_sites() -> None:
+    cohort = simulate_tables(300, (40,) * 10, shared_noise=0.0, age_gap=6, random_state=1)
+    found = iso.compare_pooling(
+        cohort.measures,
+        sites=cohort.people.site,
+        covariates=cohort.people,
+        contrast="age",
+        adjust="C(sex) + C(diagnosis)",
+        n_jobs=1,
+    )
+    truth = cohort.slopes.loc["age"]
+    low, high = found.wide("low"), found.wide("high")
+    covered = (low.le(truth, axis=0) & high.ge(truth, axis=0)).mean()
+    assert covered["mega fixed"] == pytest.approx(0.95, abs=0.04)
+    assert covered["meta random"] > 0.94
+    assert covered["ComBat"] < 0.86
+    assert "That is much" in found.reading[1]

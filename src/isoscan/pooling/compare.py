@@ -5,6 +5,7 @@ All effects are in units of the measures, so that strategies can be compared.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from isoscan.combat import ComBat
-from isoscan.errors import IsoscanError, count
+from isoscan.errors import ConstantFeatureWarning, IsoscanError, MissingValuesWarning, count
 from isoscan.pooling.export import meanings_of
 from isoscan.pooling.mega import tabulate
 from isoscan.pooling.meta import MetaAnalysis, meta_analysis
@@ -258,11 +259,14 @@ def _harmonize(question: Question, combat: ComBat | None) -> Question:
     model = ComBat() if combat is None else clone(combat)
     model.set_params(preserve=question.asked.formula)
     values = pd.DataFrame(question.values, question.people.index, list(question.features))
-    harmonized = model.fit_transform(
-        values,
-        sites=pd.Series(question.sites, question.people.index),
-        covariates=question.people,
-    )
+    with warnings.catch_warnings():  # what is missing or constant shows in the other strategies
+        warnings.simplefilter("ignore", MissingValuesWarning)
+        warnings.simplefilter("ignore", ConstantFeatureWarning)
+        harmonized = model.fit_transform(
+            values,
+            sites=pd.Series(question.sites, question.people.index),
+            covariates=question.people,
+        )
     return replace(question, values=np.asarray(harmonized, dtype=float))
 
 
