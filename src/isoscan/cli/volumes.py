@@ -18,8 +18,7 @@ from isoscan.cli.sections import SectionedCommand, under
 _data, _results = under("Data"), under("Results")
 _HELP = {"help_option_names": ["-h", "--help"]}
 
-_maps = options.combine(
-    click.argument("table", type=options.EXISTING),
+_columns = (
     _data(
         "--path",
         "path_column",
@@ -38,6 +37,7 @@ _maps = options.combine(
         help="Column with the site; may be repeated for several batch variables.",
     ),
 )
+_maps = options.combine(click.argument("table", type=options.EXISTING), *_columns)
 _mask = options.combine(
     _data(
         "--mask",
@@ -65,6 +65,8 @@ _outside = _results(
     show_default=True,
     help="What voxels outside the mask become.",
 )
+_shard = _data("--shard", type=int, required=True, metavar="N", help="Number of the shard, from 1.")
+_folder = click.argument("folder", type=options.FOLDER)
 _resume = _results("--resume", is_flag=True, help="Take up a run that was stopped.")
 
 
@@ -161,8 +163,8 @@ def fit_command(
 
 @command.command("apply", cls=SectionedCommand, context_settings=_HELP)
 @click.argument("model", type=options.EXISTING)
-@_maps
-@options.output()
+@options.combine(click.argument("table", type=options.EXISTING, required=False), *_columns)
+@options.output(required=False)
 @_data(
     "--new-site",
     type=click.Choice(["error", "estimate", "skip"]),
@@ -172,18 +174,30 @@ def fit_command(
 )
 @_outside
 @_resume
+@_data("--shard", type=int, metavar="N", help="With MODEL the folder of a plan: this shard only.")
 def apply_command(
     model: Path,
-    table: Path,
+    table: Path | None,
     path_column: str,
     sites: tuple[str, ...],
     new_site: Any,
+    shard: int | None,
     **rest: Any,
 ) -> None:
-    """Apply MODEL (a model.isoscan file of maps) to the maps listed in TABLE."""
-    from isoscan.errors import count
-    from isoscan.volumes import VolumeModel
+    """Apply MODEL (a model.isoscan file of maps) to the maps listed in TABLE.
 
+    With --shard, MODEL is the folder of a plan, and there is no TABLE.
+    """
+    from isoscan.errors import count
+    from isoscan.volumes import VolumeModel, apply_shard
+
+    if shard is not None:
+        with _shown() as progress:
+            written = apply_shard(model, *_planned(model), shard, progress=progress)
+        click.echo(f"Shard {shard}: {count(written, 'map')} harmonized. Written to {model}.")
+        return
+    if table is None or rest["output"] is None:
+        raise click.UsageError("TABLE and --output are needed, or --shard.")
     fitted = VolumeModel.load(model)
     paths, people = _read(table, path_column, sites)
     with _shown() as progress:
@@ -196,6 +210,78 @@ def apply_command(
             **rest,
         )
     click.echo(f"{count(written, 'map')} harmonized. Written to {rest['output']}.")
+
+
+@command.command("plan", cls=SectionedCommand, context_settings=_HELP)
+@_maps
+@_mask
+@method_options
+@_data("--shards", type=int, required=True, metavar="N", help="In how many parts to work.")
+@options.output()
+@_outside
+@click.pass_context
+def plan_command(
+    ctx: click.Context,
+    /,
+    table: Path,
+    path_column: str,
+    sites: tuple[str, ...],
+    method: str,
+    output: Path,
+    **rest: Any,
+) -> None:
+    """Cut the job in shards, for computers that share a disk.
+
+    Then, for every shard N, `isoscan volumes moments FOLDER --shard N`; once, `isoscan volumes
+    combine FOLDER`; for every shard, `isoscan volumes apply FOLDER --shard N`.
+    """
+    from isoscan.volumes import plan_shards
+
+    if method != "combat" or len(sites) > 1:
+        raise click.UsageError("shards need --method combat and one --site.")
+    table = table.absolute()
+    own = _own_options(ctx, method, rest)
+    paths, people = _read(table, path_column, sites)
+    listed = {"path": str(table), "column": path_column, "sites": list(sites)}
+    with _shown():
+        plan = plan_shards(paths, people, output, site=sites[0], table=listed, **rest, **own)
+    click.echo(f"{len(paths)} maps, {len(plan.mask.voxels):,} voxels, {plan.n_shards} shards.")
+    click.echo(f"Next, for N = 1 to {plan.n_shards}: isoscan volumes moments {output} --shard N")
+
+
+@command.command("moments", cls=SectionedCommand, context_settings=_HELP)
+@_folder
+@_shard
+def moments_command(folder: Path, shard: int) -> None:
+    """Gather the moments of one shard of a plan; nothing is done if that is finished."""
+    from isoscan.volumes import gather_shard
+
+    with _shown() as progress:
+        done = gather_shard(folder, *_planned(folder), shard, progress=progress)
+    click.echo(f"Shard {shard}: {'gathered' if done else 'was finished already'}.")
+
+
+@command.command("combine", cls=SectionedCommand, context_settings=_HELP)
+@_folder
+def combine_command(folder: Path) -> None:
+    """Make the model from the moments of all shards of a plan."""
+    from isoscan.volumes import combine_shards
+
+    with _shown() as progress:
+        model = combine_shards(folder, *_planned(folder), progress=progress)
+    _tell(model, 0, folder)
+    click.echo(f"Next, for every shard: isoscan volumes apply {folder} --shard N")
+
+
+def _planned(folder: Path) -> tuple[dict[Any, Path], Any]:
+    """Read again what the plan was made of."""
+    from isoscan.errors import DataError
+    from isoscan.volumes.plan import Plan
+
+    table = Plan.read(folder).table
+    if not table:
+        raise DataError(f"the plan in {folder} was made in Python; go on with it there.")
+    return _read(Path(table["path"]), table["column"], tuple(table["sites"]))
 
 
 def _own_options(ctx: click.Context, method: str, rest: dict[str, Any]) -> dict[str, Any]:

@@ -2,5 +2,14 @@
 
 from isoscan.volumes.harmonizing import fit_volumes, harmonize_volumes
 from isoscan.volumes.model import VolumeModel
+from isoscan.volumes.shards import apply_shard, combine_shards, gather_shard, plan_shards
 
-__all__ = ["VolumeModel", "fit_volumes", "harmonize_volumes"]
+__all__ = [
+    "VolumeModel",
+    "apply_shard",
+    "combine_shards",
+    "fit_volumes",
+    "gather_shard",
+    "harmonize_volumes",
+    "plan_shards",
+]

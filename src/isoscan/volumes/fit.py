@@ -65,9 +65,24 @@ def fit_sources(
         fitted = _fit_stream(estimator, sources, people, labels, mask, missing, dtype, progress)
     else:
         fitted = _fit_table(estimator, sources, people, labels, mask, missing, dtype, progress)
-    fields = sources[0].header().fields
-    space = int(fields["sform_code"] or fields["qform_code"]), int(fields["xyzt_units"])
-    return replace(fitted, space=space)
+    return replace(fitted, space=space_of(sources[0]))
+
+
+def space_of(source: Source) -> tuple[int, int]:
+    """NIfTI's codes of the space and of the units of a map.
+
+    Parameters
+    ----------
+    source : Source
+        A map.
+
+    Returns
+    -------
+    tuple of int
+        Code of the space, code of the units.
+    """
+    fields = source.header().fields
+    return int(fields["sform_code"] or fields["qform_code"]), int(fields["xyzt_units"])
 
 
 def streams(estimator: Any, labels: Any) -> bool:
@@ -111,6 +126,39 @@ def _fit_stream(
         n_jobs=estimator.n_jobs,
         progress=progress,
     )
+    return finish_fit(estimator, gathered, scans, mask, missing, dtype)
+
+
+def finish_fit(
+    estimator: ComBat,
+    gathered: Gathered,
+    scans: Scans,
+    mask: Mask,
+    missing: Missing,
+    dtype: np.dtype[Any],
+) -> VolumeModel:
+    """Estimate site effects from moments of all voxels.
+
+    Parameters
+    ----------
+    estimator : ComBat
+        It has learned sites and design; it is fitted in place.
+    gathered : Gathered
+        What a pass over all maps left, or several merged.
+    scans : Scans
+        Which rows belong to which site, and their covariates.
+    mask : Mask
+        Voxels to harmonize.
+    missing : {"keep", "exclude", "error"}
+        What to do with voxels that lack a value at some scan.
+    dtype : dtype
+        Type of the values.
+
+    Returns
+    -------
+    VolumeModel
+        The fitted model.
+    """
     moments = gathered.moments
     inside = covered(
         moments.count(), moments.zeros, scans.per_site, estimator.sites_, missing

@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from isoscan.combat import ComBat, ComBatLS, CovBat, LongitudinalComBat, StepwiseComBat
 from isoscan.combat.parts import plain_options
-from isoscan.errors import (
-    DataError,
-    OutputExistsError,
-    SmallSiteWarning,
-    count,
-    name_some,
-)
-from isoscan.volumes.apply import Outside, Site, harmonize_sources, labels_of
+from isoscan.errors import OutputExistsError
+from isoscan.volumes.apply import Outside, Site, harmonize_sources
 from isoscan.volumes.coverage import Missing
 from isoscan.volumes.effect_maps import header_of
 from isoscan.volumes.fit import fit_sources
-from isoscan.volumes.grids import Grid, most_common, require_one_grid
-from isoscan.volumes.headers import require_comparable
+from isoscan.volumes.job import Job, make_estimator
 from isoscan.volumes.journal import Journal, only_run_in
 from isoscan.volumes.maps import map_bytes
-from isoscan.volumes.masks import Mask, common_voxels, read_mask, require_same_grid
 from isoscan.volumes.model import VolumeModel
 from isoscan.volumes.outputs import Results, run_folder
-from isoscan.volumes.sources import ArrayMap, FileMap, Source, grids_of, match_volumes, on_grid
-from isoscan.volumes.stream import Progress, in_blocks, silent
+from isoscan.volumes.stream import Progress, silent
 
-METHODS = {
-    "combat": ComBat,
-    "covbat": CovBat,
-    "combat-ls": ComBatLS,
-    "longitudinal": LongitudinalComBat,
-    "stepwise": StepwiseComBat,
-}
 MODEL, MASK, EFFECTS = "model.isoscan", "mask.nii.gz", "effects"
 
 
@@ -132,7 +113,7 @@ def harmonize_volumes(
     if preserve is not None:
         options = {"preserve": preserve, **options}
     estimator = make_estimator(method, options)
-    job = _Job.prepare(volumes, covariates, mask, mask_threshold)
+    job = Job.prepare(volumes, covariates, mask, mask_threshold)
     job.leave_out_single_scans(estimator, site)
     if output is None:
         model = fit_sources(
@@ -191,7 +172,7 @@ def fit_volumes(
     mask_threshold : float, optional
         What exceeds it is inside.
     method : str
-        One of `METHODS`.
+        One of the methods of `harmonize_volumes`.
     missing : {"keep", "exclude", "error"}
         What to do with voxels without a finite value at some scans.
     progress : callable
@@ -207,90 +188,14 @@ def fit_volumes(
     if preserve is not None:
         options = {"preserve": preserve, **options}
     estimator = make_estimator(method, options)
-    job = _Job.prepare(volumes, covariates, mask, mask_threshold)
+    job = Job.prepare(volumes, covariates, mask, mask_threshold)
     job.leave_out_single_scans(estimator, site)
     return fit_sources(estimator, job.sources, job.people, site, job.mask, missing, progress)
 
 
-class _Job:
-    """Maps, people and mask that fit together."""
-
-    def __init__(self, sources: list[Source], people: pd.DataFrame, mask: Mask) -> None:
-        self.sources, self.people, self.mask = sources, people, mask
-
-    @classmethod
-    def prepare(
-        cls, volumes: Any, covariates: pd.DataFrame, mask: Any, threshold: float | None
-    ) -> _Job:
-        sources, people = match_volumes(volumes, covariates)
-        require_comparable([s.name for s in sources if isinstance(s, FileMap)])
-        if mask is None:
-            _, grid = _one_grid(sources)
-            return cls(sources, people, common_voxels(sources, grid, in_blocks))
-        inside, source = read_mask(mask, threshold)
-        sources = on_grid(sources, inside.grid, placed=not isinstance(source, ArrayMap))
-        name, grid = _one_grid(sources)
-        if isinstance(source, ArrayMap) and source.grid.shape == grid.shape:
-            inside = Mask(grid, inside.voxels)
-        require_same_grid(inside, source.name, grid, name)
-        return cls(sources, people, inside)
-
-    def leave_out_single_scans(self, estimator: Any, site: Site) -> None:
-        """Leave out maps that a model which drops sites of one scan could not harmonize."""
-        drops = getattr(estimator, "small_sites", "error") == "drop"
-        if not drops or estimator.mean_only or not isinstance(site, str):
-            return
-        sites = pd.Series(labels_of(self.people, site), index=self.people.index)
-        alone = ~sites.duplicated(keep=False)
-        if alone.any():
-            warnings.warn(
-                f"{count(int(alone.sum()), 'map')} left out, being the only one of its site: "
-                f"{name_some(self.people.index[alone])}, of {name_some(sites[alone])}.",
-                SmallSiteWarning,
-                stacklevel=3,
-            )
-        self.sources = [self.sources[row] for row in np.flatnonzero(~alone)]
-        self.people = self.people[~alone]
-
-
-def _one_grid(sources: Sequence[Source]) -> tuple[str, Grid]:
-    grids = grids_of(sources)
-    name, grid = most_common(grids)
-    require_one_grid(grids, grid, f"{name} and most others")
-    return name, grid
-
-
-def make_estimator(method: str, options: Mapping[str, Any]) -> Any:
-    """Make an unfitted estimator.
-
-    Parameters
-    ----------
-    method : str
-        One of `METHODS`.
-    options : mapping
-        Its options.
-
-    Returns
-    -------
-    SiteHarmonizer
-        The estimator.
-
-    Raises
-    ------
-    DataError
-        If there is no such method, or no such option.
-    """
-    if method not in METHODS:
-        raise DataError(f"method must be one of {tuple(METHODS)}, got {method!r}.")
-    try:
-        return METHODS[method](**options)
-    except TypeError as error:
-        raise DataError(f"{METHODS[method].__name__}: {error}.") from None
-
-
 def _applied(
     model: VolumeModel,
-    job: _Job,
+    job: Job,
     site: Site,
     outside: Outside,
     results: Results | None,

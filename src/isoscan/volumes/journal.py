@@ -38,11 +38,15 @@ class Journal:
         Take up a run that was stopped.
     overwrite : bool
         Start anew over results that exist.
+    name : str
+        Name of the journal in the folder; every shard of a run has its own.
     """
 
-    def __init__(self, folder: Path, run: str, *, resume: bool, overwrite: bool) -> None:
-        self.folder = folder
-        self.path = folder / NAME
+    def __init__(
+        self, folder: Path, run: str, *, resume: bool, overwrite: bool, name: str = NAME
+    ) -> None:
+        self.folder, self.run = folder, run
+        self.path = folder / name
         lines = _read(self.path)
         before = lines[0].get("run") if lines else None
         self.finished: dict[str, str] = {}
@@ -186,13 +190,15 @@ def hash_file(path: Path) -> str:
 
 
 @contextmanager
-def only_run_in(folder: Path) -> Iterator[None]:
+def only_run_in(folder: Path, lock: str = LOCK) -> Iterator[None]:
     """Keep other runs out of a folder; the system lifts the lock if the run is killed.
 
     Parameters
     ----------
     folder : Path
         Where results go; made if it does not exist.
+    lock : str
+        Name of the lock; those who hold another one may write there meanwhile.
 
     Yields
     ------
@@ -205,7 +211,8 @@ def only_run_in(folder: Path) -> Iterator[None]:
         If another run holds the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / LOCK
+    path = folder / lock
+    path.parent.mkdir(exist_ok=True)
     with path.open("a+b") as file:
         try:
             _lock(file.fileno())
@@ -218,12 +225,18 @@ def only_run_in(folder: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
         file.flush()
-        for part in [*folder.glob(_PART), *folder.glob(f"*/{_PART}")]:  # of a run that was killed
-            part.unlink()
+        if lock == LOCK:
+            _sweep(folder)
         try:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a run that was killed had begun to write."""
+    for part in [*folder.glob(_PART), *folder.glob(f"*/{_PART}")]:
+        part.unlink()
 
 
 def _holder(path: Path) -> str:

@@ -159,16 +159,7 @@ def run_folder(
     names = output_names(sources, people)
     _require_affines(sources)
     _spare_inputs(folder, names, sources)
-    run = fingerprint(
-        {
-            **settings,
-            "inputs": [_identity(source) for source in sources],
-            "people": people.to_csv(),
-            "names": names,
-            "compressor": compressor(),
-            "software": software_versions(),
-        }
-    )
+    run = run_of(sources, people, settings, names)
     journal = Journal(folder, run, resume=resume, overwrite=overwrite)
     if not overwrite and not journal.overwrite:
         existing = [name for name in names if (folder / name).exists()]
@@ -180,6 +171,39 @@ def run_folder(
             )
     require_disk(folder, len(names) - len(journal.finished), n_voxels)
     return Results(folder, names, journal)
+
+
+def run_of(
+    sources: Sequence[Source], people: pd.DataFrame, settings: dict[str, Any], names: Sequence[str]
+) -> str:
+    """Fingerprint of everything that results depend on.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        Maps.
+    people : DataFrame
+        Site and covariates, indexed by scan.
+    settings : dict
+        Options.
+    names : sequence of str
+        File names of the results.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    return fingerprint(
+        {
+            **settings,
+            "inputs": [_identity(source) for source in sources],
+            "people": people.to_csv(),
+            "names": list(names),
+            "compressor": compressor(),
+            "software": software_versions(),
+        }
+    )
 
 
 def output_names(sources: Sequence[Source], people: pd.DataFrame) -> list[str]:

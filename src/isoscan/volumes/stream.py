@@ -266,11 +266,45 @@ class Gathered:
         Numbers of a few voxels, evenly spread.
     sample : ndarray of shape (n_scans, n_sampled)
         Their values, in row order: how noise of different voxels goes together.
+    rows : ndarray of int
+        Scans that were seen; rows of `sample` of others mean nothing.
     """
 
     moments: VoxelMoments
     sampled: NDArray[np.intp]
     sample: NDArray[Any]
+    rows: NDArray[np.intp]
+
+    def merge(self, other: Gathered) -> None:
+        """Add what a pass over other scans of the same job left.
+
+        Parameters
+        ----------
+        other : Gathered
+            Of scans that are not among these.
+        """
+        self.moments.merge(other.moments)
+        self.sample[other.rows] = other.sample[other.rows]
+
+
+def blocks_of(scans: Scans) -> list[tuple[int, slice]]:
+    """Cut scans into blocks of a few of one site.
+
+    Parameters
+    ----------
+    scans : Scans
+        Which rows belong to which site.
+
+    Returns
+    -------
+    list of tuple of int and slice
+        Number of the site, and places within the order of `scans`.
+    """
+    return [
+        (site, slice(start, min(start + SCANS_AT_A_TIME, part.stop)))
+        for site, part in scans.present
+        for start in range(part.start, part.stop, SCANS_AT_A_TIME)
+    ]
 
 
 def gather_moments(
@@ -279,6 +313,7 @@ def gather_moments(
     voxels: NDArray[np.intp],
     dtype: np.dtype[Any],
     *,
+    blocks: Sequence[tuple[int, slice]] | None = None,
     n_jobs: int | None = None,
     progress: Progress = silent,
 ) -> Gathered:
@@ -294,6 +329,8 @@ def gather_moments(
         Positions of the voxels in storage order.
     dtype : dtype
         Type of the values.
+    blocks : sequence of tuple of int and slice, optional
+        A part of `blocks_of`: other maps are not read.
     n_jobs : int, optional
         Number of threads.
     progress : callable
@@ -304,19 +341,36 @@ def gather_moments(
     Gathered
         Independent of the size of the blocks, up to rounding.
     """
+    blocks = blocks_of(scans) if blocks is None else blocks
     moments = VoxelMoments(len(scans.sites), len(voxels))
-    n_scans = len(scans.order)
-    n_sampled = min(len(voxels), _MOST_SAMPLED, max(_MOST_CELLS // n_scans, 32))
-    sampled = np.linspace(0, len(voxels) - 1, n_sampled).astype(int)
-    sample = np.empty((n_scans, n_sampled), dtype=dtype)
+    sampled = sampled_voxels(len(voxels), len(scans.order))
+    sample = np.zeros((len(scans.order), len(sampled)), dtype=dtype)
+    seen = np.concatenate([scans.order[part] for _, part in blocks])
     done = 0
-    for site, part in scans.present:
-        for start in range(part.start, part.stop, SCANS_AT_A_TIME):
-            block = slice(start, min(start + SCANS_AT_A_TIME, part.stop))
-            rows = scans.order[block]
-            table = read_table([sources[row] for row in rows], voxels, dtype, n_jobs)
-            sample[rows] = table[:, sampled]
-            moments.add(site, table, scans.covariates[block], n_jobs)
-            done += len(rows)
-            progress("fit", done, n_scans)
-    return Gathered(moments, sampled, sample)
+    for site, part in blocks:
+        rows = scans.order[part]
+        table = read_table([sources[row] for row in rows], voxels, dtype, n_jobs)
+        sample[rows] = table[:, sampled]
+        moments.add(site, table, scans.covariates[part], n_jobs)
+        done += len(rows)
+        progress("fit", done, len(seen))
+    return Gathered(moments, sampled, sample, seen)
+
+
+def sampled_voxels(n_voxels: int, n_scans: int) -> NDArray[np.intp]:
+    """Choose a few voxels, evenly spread; fewer if there are many scans.
+
+    Parameters
+    ----------
+    n_voxels : int
+        Voxels in the mask.
+    n_scans : int
+        Scans of the whole job.
+
+    Returns
+    -------
+    ndarray of int
+        Numbers of voxels.
+    """
+    n_sampled = min(n_voxels, _MOST_SAMPLED, max(_MOST_CELLS // n_scans, 32))
+    return np.linspace(0, n_voxels - 1, n_sampled).astype(int)

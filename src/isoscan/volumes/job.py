@@ -1,0 +1,139 @@
+"""Maps, people, mask and estimator of a job, checked to fit together before any work."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from isoscan.combat import ComBat, ComBatLS, CovBat, LongitudinalComBat, StepwiseComBat
+from isoscan.errors import DataError, SmallSiteWarning, count, name_some
+from isoscan.volumes.apply import Site, labels_of
+from isoscan.volumes.grids import Grid, most_common, require_one_grid
+from isoscan.volumes.headers import require_comparable
+from isoscan.volumes.masks import Mask, common_voxels, read_mask, require_same_grid
+from isoscan.volumes.sources import ArrayMap, FileMap, Source, grids_of, match_volumes, on_grid
+from isoscan.volumes.stream import in_blocks
+
+METHODS = {
+    "combat": ComBat,
+    "covbat": CovBat,
+    "combat-ls": ComBatLS,
+    "longitudinal": LongitudinalComBat,
+    "stepwise": StepwiseComBat,
+}
+
+
+class Job:
+    """Maps, people and mask that fit together.
+
+    Parameters
+    ----------
+    sources : list of Source
+        Maps on one grid.
+    people : DataFrame
+        One row per map, in the same order.
+    mask : Mask
+        On the grid of the maps.
+    """
+
+    def __init__(self, sources: list[Source], people: pd.DataFrame, mask: Mask) -> None:
+        self.sources, self.people, self.mask = sources, people, mask
+
+    @classmethod
+    def prepare(
+        cls, volumes: Any, covariates: pd.DataFrame, mask: Any, threshold: float | None
+    ) -> Job:
+        """Match maps and people, and find the voxels to harmonize.
+
+        Parameters
+        ----------
+        volumes : mapping, Series or sequence
+            Maps.
+        covariates : DataFrame
+            One row per scan.
+        mask : path-like, nibabel image or array, or None
+            Voxels to harmonize; None for those that all maps have.
+        threshold : float or None
+            What exceeds it is inside.
+
+        Returns
+        -------
+        Job
+            Nothing but headers and the mask is read, unless there is no mask.
+        """
+        sources, people = match_volumes(volumes, covariates)
+        require_comparable([s.name for s in sources if isinstance(s, FileMap)])
+        if mask is None:
+            _, grid = _one_grid(sources)
+            return cls(sources, people, common_voxels(sources, grid, in_blocks))
+        inside, source = read_mask(mask, threshold)
+        sources = on_grid(sources, inside.grid, placed=not isinstance(source, ArrayMap))
+        name, grid = _one_grid(sources)
+        if isinstance(source, ArrayMap) and source.grid.shape == grid.shape:
+            inside = Mask(grid, inside.voxels)
+        require_same_grid(inside, source.name, grid, name)
+        return cls(sources, people, inside)
+
+    def leave_out_single_scans(self, estimator: Any, site: Site) -> None:
+        """Leave out maps that a model which drops sites of one scan could not harmonize.
+
+        Parameters
+        ----------
+        estimator : SiteHarmonizer
+            Unfitted.
+        site : str or sequence of str
+            Column with the site.
+        """
+        drops = getattr(estimator, "small_sites", "error") == "drop"
+        if not drops or estimator.mean_only or not isinstance(site, str):
+            return
+        sites = pd.Series(labels_of(self.people, site), index=self.people.index)
+        alone = ~sites.duplicated(keep=False)
+        if alone.any():
+            warnings.warn(
+                f"{count(int(alone.sum()), 'map')} left out, being the only one of its site: "
+                f"{name_some(self.people.index[alone])}, of {name_some(sites[alone])}.",
+                SmallSiteWarning,
+                stacklevel=3,
+            )
+        self.sources = [self.sources[row] for row in np.flatnonzero(~alone)]
+        self.people = self.people[~alone]
+
+
+def _one_grid(sources: Sequence[Source]) -> tuple[str, Grid]:
+    grids = grids_of(sources)
+    name, grid = most_common(grids)
+    require_one_grid(grids, grid, f"{name} and most others")
+    return name, grid
+
+
+def make_estimator(method: str, options: Mapping[str, Any]) -> Any:
+    """Make an unfitted estimator.
+
+    Parameters
+    ----------
+    method : str
+        One of `METHODS`.
+    options : mapping
+        Its options.
+
+    Returns
+    -------
+    SiteHarmonizer
+        The estimator.
+
+    Raises
+    ------
+    DataError
+        If there is no such method, or no such option.
+    """
+    if method not in METHODS:
+        raise DataError(f"method must be one of {tuple(METHODS)}, got {method!r}.")
+    try:
+        return METHODS[method](**options)
+    except TypeError as error:
+        raise DataError(f"{METHODS[method].__name__}: {error}.") from None

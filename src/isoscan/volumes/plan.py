@@ -1,0 +1,148 @@
+"""What all shards of a job must agree on, in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import numpy as np
+
+from isoscan.combat.container import Container
+from isoscan.errors import DataError
+from isoscan.tables.write import write_atomically
+from isoscan.volumes.apply import Outside, Site
+from isoscan.volumes.coverage import Missing
+from isoscan.volumes.grids import make_grid
+from isoscan.volumes.masks import Mask
+
+PLAN = Container("isoscan-plan", 1, "plan", "plans")
+FILE, SHARDS = "plan.isoscan", "shards"
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A job cut into shards that different computers may work on.
+
+    Attributes
+    ----------
+    folder : Path
+        Where the plan, moments and results are.
+    mask : Mask
+        Voxels to harmonize.
+    n_shards : int
+        Number of shards.
+    options : dict
+        Options of ComBat.
+    site : str
+        Column with the site.
+    missing : {"keep", "exclude", "error"}
+        What to do with voxels that lack a value at some scan.
+    outside : {"zero", "keep", "nan"}
+        What voxels outside the mask become.
+    run : str
+        Fingerprint of maps, covariates, options and versions.
+    table : dict
+        Where the maps are listed, if the command line made the plan.
+    """
+
+    folder: Path
+    mask: Mask
+    n_shards: int
+    options: dict[str, Any]
+    site: Site
+    missing: Missing
+    outside: Outside
+    run: str
+    table: dict[str, Any]
+
+    def moments_path(self, shard: int) -> Path:
+        """File with the moments of a shard.
+
+        Parameters
+        ----------
+        shard : int
+            Number of the shard, from 1.
+
+        Returns
+        -------
+        Path
+            In the folder of the plan.
+        """
+        return self.folder / SHARDS / f"moments-{shard:04d}.isoscan"
+
+    def part(self, items: Sequence[Item], shard: int) -> list[Item]:
+        """Items that a shard works on.
+
+        Parameters
+        ----------
+        items : sequence
+            Those of the whole job, in order.
+        shard : int
+            Number of the shard, from 1.
+
+        Returns
+        -------
+        list
+            Neighbours; shards differ by one item at most.
+
+        Raises
+        ------
+        DataError
+            If there is no such shard.
+        """
+        if not 1 <= shard <= self.n_shards:
+            raise DataError(f"there is no shard {shard}: the plan has shards 1 to {self.n_shards}.")
+        first, last = (len(items) * number // self.n_shards for number in (shard - 1, shard))
+        return list(items[first:last])
+
+    def save(self) -> None:
+        """Write the plan into its folder."""
+        facts = {
+            "n_shards": self.n_shards,
+            "options": self.options,
+            "site": self.site,
+            "missing": self.missing,
+            "outside": self.outside,
+            "run": self.run,
+            "table": self.table,
+            "shape": list(self.mask.grid.shape),
+            "affine": self.mask.grid.affine.tolist(),
+        }
+        content = PLAN.pack(facts, {"voxels": self.mask.voxels.astype(np.int64)})
+        write_atomically(self.folder / FILE, content, overwrite=True)
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Self:
+        """Read the plan in a folder.
+
+        Parameters
+        ----------
+        folder : path-like
+            Where it is.
+
+        Returns
+        -------
+        Plan
+            As it was made.
+
+        Raises
+        ------
+        MissingFileError
+            If there is none.
+        ModelFileError
+            If it is damaged.
+        """
+        folder = Path(folder)
+        facts, arrays = PLAN.read(folder / FILE)
+        shape = tuple(int(n) for n in facts["shape"])
+        mask = Mask(make_grid(shape, np.array(facts["affine"]), "the plan"), arrays["voxels"])
+        options = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in facts["options"].items()
+        }
+        names = "n_shards site missing outside run table".split()
+        return cls(folder, mask, options=options, **{name: facts[name] for name in names})
