@@ -175,3 +175,21 @@ def test_tables_are_written_with_their_meaning(cohort, tmp_path) -> None:
     assert written.columns.tolist() == found.table.columns.tolist()
     assert "Satterthwaite" in (tmp_path / "mega.json").read_text()
     assert "random" not in repr(found) and "6 sites" in repr(found)
+
+
+@pytest.mark.parametrize("model", ["fixed", "intercept", "slope", "heteroscedastic"])
+def test_empty_and_constant_measures_are_named_and_the_others_stay(cohort, model) -> None:
+    measures, people = cohort
+    odd = measures.assign(roi1=np.nan, roi2=2.5)
+    found = ask((odd, people), model)
+    assert found.table.se.isna().tolist() == [True, True, False, False]
+    assert found.table.p.isna().tolist() == [True, True, False, False]
+    assert {"roi1", "roi2"} <= set(found.notes.feature)
+
+
+def test_a_covariate_that_follows_from_others_is_refused_by_name(cohort) -> None:
+    measures, people = cohort
+    twice = people.assign(months=12 * people.age)
+    for model in ("intercept", "slope"):
+        with pytest.raises(DesignError, match="'months' is determined"):
+            ask((measures, twice), model, adjust="age + months")

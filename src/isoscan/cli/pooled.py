@@ -108,22 +108,33 @@ def answer(asked: Asked, folder: Path, *, overwrite: bool) -> None:
     )
     written = _write_meta(effects, pooled, folder, overwrite)
     click.echo("\n".join(_lines(effects, pooled)))
+    written += _models(asked, folder, overwrite)
+    compared = _compare(asked, folder, overwrite) if asked.compare else None
+    written += ["strategies.tsv"] * asked.compare + _draw(asked, pooled, compared, folder)
+    click.echo(f"\nWritten to {folder}: {', '.join(written)}")
+
+
+def _models(asked: Asked, folder: Path, overwrite: bool) -> list[str]:
+    written = []
     for model in asked.models:
         found = mega_analysis(**asked.question, model=model, p_adjust=asked.p_adjust)
-        found.write(folder / f"mega_{model}.tsv", overwrite=overwrite)
         written.append(f"mega_{model}.tsv")
+        found.write(folder / written[-1], overwrite=overwrite)
         click.echo(f"\nMega-analysis, {found.conventions}")
-        click.echo(_small(found.table, ["effect", "se", "p"]))
-    compared = None
-    if asked.compare:
-        compared = compare_pooling(
-            **asked.question, min_per_group=asked.min_per_group, p_adjust=asked.p_adjust
-        )
-        compared.write(folder / "strategies.tsv", overwrite=overwrite)
-        written.append("strategies.tsv")
-        _tell_comparison(compared)
-    written += _draw(asked, pooled, compared, folder)
-    click.echo(f"\nWritten to {folder}: {', '.join(written)}")
+        click.echo(_small(found.table, ["effect", "se", "df", "p", "p_adjusted"]))
+        if found.table["singular"].any():
+            singular = count(int(found.table["singular"].sum()), "measure")
+            click.echo(f"Singular fit of {singular}: sites do not differ there beyond chance.")
+    return written
+
+
+def _compare(asked: Asked, folder: Path, overwrite: bool) -> PoolingComparison:
+    compared = compare_pooling(
+        **asked.question, min_per_group=asked.min_per_group, p_adjust=asked.p_adjust
+    )
+    compared.write(folder / "strategies.tsv", overwrite=overwrite)
+    _tell_comparison(compared)
+    return compared
 
 
 def _tables(asked: Asked) -> list[str]:

@@ -337,8 +337,9 @@ def _notes(table: pd.DataFrame, found: Fitted, model: str) -> pd.DataFrame:
         "and are determined by the levels",
     }
     if model in boundary:
-        notes |= dict.fromkeys(np.flatnonzero(found.singular).tolist(), boundary[model])
-        for row in np.flatnonzero((table["k"] < FEW_SITES) & table["effect"].notna()):
+        at_boundary = np.flatnonzero(found.singular & np.isfinite(found.se))
+        notes |= dict.fromkeys(at_boundary.tolist(), boundary[model])
+        for row in np.flatnonzero((table["k"] < FEW_SITES) & table["se"].notna()):
             few = f"{count(int(table['k'].iloc[row]), 'site')}: variance between sites is hardly "
             notes[int(row)] = "; ".join(filter(None, [notes.get(int(row)), few + "estimable"]))
     rows = [(table["feature"].iloc[row], notes[row]) for row in sorted(notes)]

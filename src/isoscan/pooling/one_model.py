@@ -10,12 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from isoscan.combat.mixed import fit_mixed
-from isoscan.errors import DesignError, TooFewScansError, count
+from isoscan.errors import ConfoundedDesignError, DesignError, TooFewScansError, count
 from isoscan.pooling.own_variances import fit_own_variances
 from isoscan.pooling.question import Question
-from isoscan.pooling.within_site import fit_slope, same_scans
+from isoscan.pooling.within_site import fit_slope, orthonormal, same_scans
 
 Numbers = NDArray[np.float64]
+EXACT = "it does not vary beyond the regression"
 
 
 @dataclass(frozen=True)
@@ -137,23 +138,38 @@ def _mixed(question: Question, model: str, correlated: bool, n_jobs: int | None)
     asked = question.asked
     design = np.column_stack([asked.column, np.ones(len(asked.column)), asked.others])
     slope = asked.column if model == "slope" else None
+    _require_independent(question, design)
     fit = fit_mixed(
         question.values, design, question.sites, slope=slope, correlated=correlated, n_jobs=n_jobs
     )
     weights = np.eye(design.shape[1])[0]
     between = fit.between if fit.between.ndim == 1 else fit.between[:, 0, 0]
+    exact = fit.solvable & (fit.variance == 0)
+    notes = dict.fromkeys(np.flatnonzero(~fit.solvable).tolist(), "too few scans or sites have it")
     return Fitted(
         effect=fit.coefficients[0],
-        se=fit.standard_errors(weights)[0],
+        se=np.where(exact, np.nan, fit.standard_errors(weights)[0]),
         df=fit.degrees_of_freedom(weights)[0],
         tau2=np.zeros(len(between)) if slope is None else fit.between[:, 1, 1],
         site_variance=between,
         residual_variance=fit.variance,
         singular=fit.singular,
-        notes=dict.fromkeys(
-            np.flatnonzero(~fit.solvable).tolist(), "too few scans or sites have it"
-        ),
+        notes=notes | dict.fromkeys(np.flatnonzero(exact).tolist(), EXACT),
     )
+
+
+def _require_independent(question: Question, design: Numbers) -> None:
+    """Refuse covariates that follow from those before them, by name."""
+    centred = design - design.mean(axis=0)
+    names = [question.asked.name, *question.asked.other_names]
+    dropped = orthonormal(np.delete(centred, 1, axis=1))[1]
+    if dropped:
+        name = names[dropped[0]]
+        raise ConfoundedDesignError(
+            f"'{name}' is determined by the contrast and the covariates before it. Drop it from "
+            f"adjust.",
+            columns=[name],
+        )
 
 
 def _least_squares(question: Question, *, with_sites: bool) -> Fitted:
@@ -169,6 +185,8 @@ def _least_squares(question: Question, *, with_sites: bool) -> Fitted:
         fit = fit_slope(_of(question, scans, at), column, others)
         found.effect[at], found.se[at], found.df[at] = fit.beta, fit.se, fit.df
         found.residual_variance[at] = fit.se**2 * _own_part(column, others)
+        exact = at[np.isnan(fit.se)].tolist() if not fit.aliased else []
+        found.notes.update(dict.fromkeys(exact, EXACT))
         if fit.aliased:
             reason = f"'{asked.name}' is determined by {'sites and ' * with_sites}covariates"
             found.notes.update(dict.fromkeys(at.tolist(), reason))
@@ -212,6 +230,8 @@ def _of(question: Question, scans: NDArray[np.bool_], at: NDArray[np.intp]) -> N
 
 
 def _enough_scans(sites: Any, n_columns: int) -> tuple[NDArray[np.intp], Any]:
+    if not len(sites):
+        raise TooFewScansError("no scan has it")
     codes, names = pd.factorize(sites)
     sizes = np.bincount(codes, minlength=len(names))
     few = [str(name) for name, size in zip(names, sizes, strict=True) if size < n_columns + 2]

@@ -57,7 +57,7 @@ def fit_slope(measures: Numbers, column: Numbers, others: Numbers) -> SlopeFit:
     SlopeFit
         Coefficient of `column`.
     """
-    basis, dropped = _orthonormal(others - others.mean(axis=0))
+    basis, dropped = orthonormal(others - others.mean(axis=0))
     df = len(column) - 2 - basis.shape[1]
     centred = column - column.mean()
     left = centred - basis @ (basis.T @ centred)
@@ -76,8 +76,21 @@ def fit_slope(measures: Numbers, column: Numbers, others: Numbers) -> SlopeFit:
     return SlopeFit(beta, se, beta / se, df, False, dropped)
 
 
-def _orthonormal(columns: Numbers) -> tuple[Numbers, list[int]]:
-    """Orthonormal basis of the columns, and those that add nothing to the ones before."""
+def orthonormal(columns: Numbers) -> tuple[Numbers, list[int]]:
+    """Find an orthonormal basis of the columns, and those that add nothing to the ones before.
+
+    Parameters
+    ----------
+    columns : ndarray of shape (n_scans, n_columns)
+        Centred columns.
+
+    Returns
+    -------
+    basis : ndarray of shape (n_scans, n_independent)
+        Orthonormal columns.
+    dropped : list of int
+        Positions of columns that follow from those before.
+    """
     basis = np.empty((len(columns), 0))
     dropped = []
     for position, column in enumerate(columns.T):
