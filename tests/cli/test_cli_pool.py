@@ -1,5 +1,7 @@
 """`isoscan pool` writes what the Python functions find, and says it in words."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -47,6 +49,11 @@ def test_figures_and_words_are_there(pooled):
     assert sum(name.startswith("forest_") for name in files) == 1
     assert "patient minus control" in done.out and "Narrower is not better" in done.out
     assert "conventions of metafor" in done.out
+    page = (out / "pool.html").read_text()
+    assert page.count("<svg") == 3 and "Narrower is not better" in page
+    assert not any(word in page for word in ("src=", "@import", "<script", "<link"))
+    marks = re.findall(r' id="([^"]+)"', page)
+    assert len(marks) == len(set(marks))
 
 
 def test_what_exists_is_kept_and_wrong_words_are_answered(pooled, isoscan):

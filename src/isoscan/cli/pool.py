@@ -95,7 +95,7 @@ def command(
     """Pool one effect over the sites of MEASURES, which are not harmonized.
 
     Writes pooled.tsv and site_effects.tsv with their meaning, leave_one_out.tsv, skipped.tsv
-    if a site lacks something, enigma.tsv for Cohen's d, and figures as SVG.
+    if a site lacks something, enigma.tsv for Cohen's d, figures as SVG, and pool.html.
     """
     from isoscan.cli.cohort import read_cohort, without_sites
     from isoscan.cli.pooled import Asked, answer

@@ -10,6 +10,7 @@ import click
 import pandas as pd
 
 from isoscan.cli.cohort import Cohort
+from isoscan.cli.pool_page import write_page
 from isoscan.errors import MissingColumnError, count, name_some
 from isoscan.harmonizing import require_free
 from isoscan.pooling import (
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN = 10
+SMALL = ["k", "effect", "low", "high", "p", "p_adjusted", "I2"]
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,20 @@ def answer(asked: Asked, folder: Path, *, overwrite: bool) -> None:
         adjust=asked.p_adjust,
     )
     written = _write_meta(effects, pooled, folder, overwrite)
-    click.echo("\n".join(_lines(effects, pooled)))
+    said = _lines(effects, pooled)
+    click.echo("\n".join([*said, "", _small(pooled.table, SMALL)]))
     written += _models(asked, folder, overwrite)
     compared = _compare(asked, folder, overwrite) if asked.compare else None
-    written += ["strategies.tsv"] * asked.compare + _draw(asked, pooled, compared, folder)
+    figures = _draw(asked, pooled, compared, folder)
+    write_page(
+        folder / "pool.html",
+        title=f"Effect of {asked.contrast}",
+        said=said,
+        figures=[folder / name for name in figures],
+        table=pooled.table[["feature", *(name for name in SMALL if name in pooled.table)]],
+        reading=compared.reading if compared else (),
+    )
+    written += [*["strategies.tsv"] * asked.compare, *figures, "pool.html"]
     click.echo(f"\nWritten to {folder}: {', '.join(written)}")
 
 
@@ -140,7 +152,7 @@ def _compare(asked: Asked, folder: Path, overwrite: bool) -> PoolingComparison:
 def _tables(asked: Asked) -> list[str]:
     names = ["pooled", "site_effects", "leave_one_out"]
     names += [f"mega_{model}" for model in asked.models] + ["strategies"] * asked.compare
-    return [f"{name}.tsv" for name in names]
+    return [*(f"{name}.tsv" for name in names), "pool.html"]
 
 
 def _write_meta(
@@ -181,8 +193,7 @@ def _lines(effects: SiteEffects, pooled: MetaAnalysis) -> list[str]:
     lines.append(f"p < 0.05 for {int((p < 0.05).sum())} of {count(p, 'measure')}")
     if "p_adjusted" in pooled.table:
         lines[-1] += f", {int((pooled.table['p_adjusted'] < 0.05).sum())} after adjustment"
-    columns = ["k", "effect", "low", "high", "p", "p_adjusted", "I2"]
-    return [*lines, "", _small(pooled.table, columns)]
+    return lines
 
 
 def _small(table: pd.DataFrame, columns: list[str]) -> str:
