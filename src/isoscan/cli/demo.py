@@ -20,7 +20,7 @@ NEW_SCANS = 20
 
 
 @click.command("demo", context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("what", type=click.Choice(["tables"]), default="tables")
+@click.argument("what", type=click.Choice(["tables", "volumes"]), default="tables")
 @click.option(
     "-o",
     "--output",
@@ -36,7 +36,15 @@ def command(what: str, output: Path, overwrite: bool) -> None:
     The real table ships with the package mriqc-learn (pip install 'isoscan[demo]'). The
     simulated one has known site effects and known effects of age, sex and diagnosis. Its
     tables are written too, some scans apart, so that harmonize and apply can be tried on them.
+
+    With `volumes`: simulated maps of grey matter on the MNI152 template, whose truth is known
+    (pip install 'isoscan[images,volumes]').
     """
+    if what == "volumes":
+        from isoscan.cli.demo_volumes import run
+
+        run(output, overwrite=overwrite)
+        return
     from isoscan.cli.findings import as_lines
     from isoscan.harmonizing import FILES, harmonize, require_free
 
