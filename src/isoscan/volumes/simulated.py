@@ -72,7 +72,7 @@ class SimulatedMaps:
         ndarray of shape (n_voxels,)
             The same person, without the effects of the site.
         """
-        site, age = str(self.people.at[scan, "site"]), float(self.people.at[scan, "age"])
+        site, age = self.people["site"][scan], self.people["age"][scan]
         expected = self.base + self.slope * (age - 50.0)
         noise = measured - expected - SD * self.shift[site]
         return np.asarray(expected + noise / self.scale[site])
