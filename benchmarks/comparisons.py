@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import covbat
 import longitudinal
+import mega
+import meta
 import nonparametric
 import splines
 import table
@@ -14,4 +16,6 @@ COMPARISONS = {
     "longitudinal": longitudinal.COMPARISON,
     "nonparametric": nonparametric.COMPARISON,
     "covbat": covbat.COMPARISON,
+    "meta": meta.COMPARISON,
+    "mega": mega.COMPARISON,
 }
