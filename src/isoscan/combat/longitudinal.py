@@ -191,7 +191,7 @@ class LongitudinalComBat(SiteHarmonizer):
 
     def _visits(self, cohort: Cohort) -> Visits:
         people = require_people(self, cohort.covariates)
-        subjects = as_labels(people[self.subject], self.subject, warn=False)
+        subjects = pd.factorize(as_labels(people[self.subject], self.subject, warn=False))[0]
         if self.slope is None:
             return Visits(subjects)
         return Visits(subjects, as_numbers(people[self.slope], self.slope).to_numpy())

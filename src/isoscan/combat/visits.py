@@ -212,7 +212,7 @@ def deviations_of_visits(
     shift = np.where(count > 0, (mean + site_levels) / unit, np.nan)
     variance = np.where(count > 1, squares / np.maximum(count - 1, 1) / unit**2, np.nan)
     variance[(count > 1) & (squares <= count * (tolerance * size) ** 2)] = 1.0
-    if not np.isnan(table).any():
+    if (count == scans.per_site[:, None]).all():
         count = count[:, :1]
     found = Deviations(intercept, slopes, sd, shift, variance, count, size, fit.solvable)
     return found, site_levels
@@ -252,6 +252,9 @@ def _mean_squares(mean: Array, squares: Array, count: Array) -> Array:
 
 def _size(table: NDArray[Any]) -> Array:
     """Root mean square of each feature about zero."""
+    squares = np.einsum("sf,sf->f", table, table, dtype=np.float64)
+    if np.isfinite(squares).all():
+        return np.asarray(np.sqrt(squares / len(table)))
     seen = np.maximum((~np.isnan(table)).sum(axis=0), 1)
     return np.asarray(np.sqrt(np.nansum(np.square(table, dtype=np.float64), axis=0) / seen))
 
