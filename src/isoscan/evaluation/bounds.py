@@ -59,7 +59,7 @@ def bound_sentence(facts: Facts) -> str | None:
         None if there is nothing to say.
     """
     parts = [
-        f"{count(len(found), 'feature')} {what} ({name_counts(found, 4)})"
+        f"{count(len(found), 'feature')} {what}, {name_counts(found, 4)}"
         for found, what in (
             (facts["below_zero"], "never negative before now with negative values"),
             (facts["above_one"], "between 0 and 1 before now with values above 1"),
