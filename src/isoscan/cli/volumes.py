@@ -86,6 +86,7 @@ def command() -> None:
 @options.output()
 @_outside
 @_resume
+@_results("--figures/--no-figures", default=True, help="Draw maps before and after.")
 @click.pass_context
 def harmonize_command(
     ctx: click.Context,
@@ -95,15 +96,19 @@ def harmonize_command(
     sites: tuple[str, ...],
     method: str,
     output: Path,
+    figures: bool,
     **rest: Any,
 ) -> None:
     """Fit and apply: harmonize the maps listed in TABLE.
 
-    Writes the harmonized maps, model.isoscan, mask.nii.gz and maps of the site effects.
+    Writes the harmonized maps, model.isoscan, mask.nii.gz, maps of the site effects, and
+    report.html with figures of a few scans of each site.
     """
     from isoscan.volumes import harmonize_volumes
 
     own = _own_options(ctx, method, rest)
+    if figures and not rest["resume"] and not (output / "journal.jsonl").exists():
+        _require_no_page(output, overwrite=rest["overwrite"])
     paths, people = _read(table, path_column, sites)
     own |= _who_was_scanned(method, own, people)
     with _shown() as progress:
@@ -118,6 +123,8 @@ def harmonize_command(
             **own,
         )
     _tell(model, len(written), output)
+    if figures:
+        _draw(model, paths, written, people, sites[0], output)
 
 
 @command.command("fit", cls=SectionedCommand, context_settings=_HELP)
@@ -282,6 +289,27 @@ def _planned(folder: Path) -> tuple[dict[Any, Path], Any]:
     if not table:
         raise DataError(f"the plan in {folder} was made in Python; go on with it there.")
     return _read(Path(table["path"]), table["column"], tuple(table["sites"]))
+
+
+def _require_no_page(folder: Path, *, overwrite: bool) -> None:
+    from isoscan.harmonizing import require_free
+    from isoscan.volumes.page import PAGE
+
+    require_free(folder, [PAGE], overwrite=overwrite)
+
+
+def _draw(
+    model: Any, paths: dict[Any, Path], written: list[Path], people: Any, site: str, output: Path
+) -> None:
+    """Draw maps before and after; scans that the model left out are not among them."""
+    from isoscan.volumes.page import write_page
+
+    labels = people[site].astype(str)
+    if len(written) < len(labels):
+        labels = labels[labels.duplicated(keep=False)]
+    before = [paths[scan] for scan in labels.index]
+    page = write_page(output, model, before, written, labels.tolist(), overwrite=True)
+    click.echo(f"Open {page}")
 
 
 def _own_options(ctx: click.Context, method: str, rest: dict[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from isoscan.combat import ComBat, ComBatLS, CovBat, LongitudinalComBat, StepwiseComBat
+from isoscan.combat.moments import Scans
 from isoscan.errors import DataError, SmallSiteWarning, count, name_some
 from isoscan.volumes.apply import Site, labels_of
+from isoscan.volumes.fit import streams
 from isoscan.volumes.grids import Grid, most_common, require_one_grid
 from isoscan.volumes.headers import require_comparable
 from isoscan.volumes.masks import Mask, common_voxels, read_mask, require_same_grid
@@ -137,3 +139,70 @@ def make_estimator(method: str, options: Mapping[str, Any]) -> Any:
         return METHODS[method](**options)
     except TypeError as error:
         raise DataError(f"{METHODS[method].__name__}: {error}.") from None
+
+
+def learn_scans(estimator: Any, job: Job, site: Site) -> tuple[Any, Scans]:
+    """Learn sites and design, where moments of the maps are to follow.
+
+    Parameters
+    ----------
+    estimator : SiteHarmonizer
+        Unfitted; it learns everything but what maps tell.
+    job : Job
+        Maps and people.
+    site : str
+        Column with the site.
+
+    Returns
+    -------
+    rows : ndarray of int
+        Maps that take part in the fit.
+    scans : Scans
+        The same, grouped by site, with their covariates.
+
+    Raises
+    ------
+    DataError
+        If moments do not suffice for the method.
+    """
+    labels = labels_of(job.people, site)
+    if not streams(estimator, labels):
+        raise DataError(
+            "shards and clusters need a method that moments suffice for: ComBat, not robust, with "
+            "one batch variable. Others keep all maps in memory: isoscan volumes harmonize."
+        )
+    rows, scans = estimator._learn_scans(labels, job.people)
+    return rows, scans
+
+
+def common_dtype(sources: Sequence[Source]) -> np.dtype[Any]:
+    """Type that holds the values of all maps.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        Maps.
+
+    Returns
+    -------
+    dtype
+        float32 or float64.
+    """
+    return np.result_type(*(source.dtype for source in sources))
+
+
+def require_files(sources: Sequence[Source]) -> None:
+    """Refuse maps that other computers cannot read.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        Maps.
+
+    Raises
+    ------
+    DataError
+        If a map is not a file.
+    """
+    if not all(isinstance(source, FileMap) for source in sources):
+        raise DataError("maps are worked on in different places: give paths of files.")

@@ -122,7 +122,19 @@ class Journal:
         content : bytes
             Its content.
         """
-        self.finished[name] = hashlib.sha256(content).hexdigest()
+        self.note_hash(name, hashlib.sha256(content).hexdigest())
+
+    def note_hash(self, name: str, sha256: str) -> None:
+        """Note that a file is finished that was written elsewhere.
+
+        Parameters
+        ----------
+        name : str
+            Name of the file in the folder.
+        sha256 : str
+            Hash of its content.
+        """
+        self.finished[name] = sha256
         with self.path.open("ab") as file:
             file.write(_line({"file": name, "sha256": self.finished[name]}))
             file.flush()

@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 
 from isoscan.combat import ComBat
-from isoscan.combat.moments import Scans
 from isoscan.combat.parts import plain_options
 from isoscan.errors import (
     DataError,
@@ -27,18 +26,24 @@ from isoscan.errors import (
     OutputExistsError,
     count,
 )
-from isoscan.volumes.apply import Outside, Site, harmonize_sources, labels_of
+from isoscan.volumes.apply import Outside, harmonize_sources, labels_of
 from isoscan.volumes.coverage import Missing
-from isoscan.volumes.fit import finish_fit, space_of, streams
+from isoscan.volumes.fit import finish_fit, space_of
 from isoscan.volumes.grids import require_one_grid
 from isoscan.volumes.harmonizing import MODEL, write_model_files
-from isoscan.volumes.job import Job, make_estimator
+from isoscan.volumes.job import (
+    Job,
+    common_dtype,
+    learn_scans,
+    make_estimator,
+    require_files,
+)
 from isoscan.volumes.journal import Journal, only_run_in
 from isoscan.volumes.model import VolumeModel
 from isoscan.volumes.outputs import Results, output_names, run_folder, run_of
 from isoscan.volumes.plan import FILE, SHARDS, Plan
 from isoscan.volumes.shard_files import is_finished, read_shard, write_shard
-from isoscan.volumes.sources import FileMap, Source, grids_of, match_volumes
+from isoscan.volumes.sources import grids_of, match_volumes
 from isoscan.volumes.space_needed import bytes_to_stream, require_memory
 from isoscan.volumes.stream import Progress, blocks_of, gather_moments, sampled_voxels, silent
 
@@ -105,10 +110,10 @@ def plan_shards(
         options = {"preserve": preserve, **options}
     estimator = make_estimator("combat", options)
     job = Job.prepare(volumes, covariates, mask, mask_threshold)
-    _require_files(job.sources)
+    require_files(job.sources)
     job.leave_out_single_scans(estimator, site)
     settings = plain_options(estimator)
-    _, scans = _learn(estimator, job, site)
+    _, scans = learn_scans(estimator, job, site)
     most = len(blocks_of(scans))
     if not 1 <= shards <= most:
         raise DataError(
@@ -176,7 +181,7 @@ def gather_shard(
     """
     plan, job, estimator = _take_up(folder, volumes, covariates)
     with _quiet():
-        rows, scans = _learn(estimator, job, plan.site)
+        rows, scans = learn_scans(estimator, job, plan.site)
     blocks = plan.part(blocks_of(scans), shard)
     path = plan.moments_path(shard)
     if is_finished(path, plan.run):
@@ -190,7 +195,7 @@ def gather_shard(
         [job.sources[row] for row in rows],
         scans,
         job.mask.voxels,
-        _dtype(job.sources),
+        common_dtype(job.sources),
         blocks=blocks,
         n_jobs=estimator.n_jobs,
         progress=progress,
@@ -316,20 +321,9 @@ def _settings(asked: dict[str, Any], job: Job, shards: int) -> dict[str, Any]:
     return {**asked, "mask": job.mask.hash_, "shards": shards}
 
 
-def _learn(estimator: Any, job: Job, site: Site) -> tuple[Any, Scans]:
-    labels = labels_of(job.people, site)
-    if not streams(estimator, labels):
-        raise DataError(
-            "shards need a method that moments suffice for: ComBat, not robust, with one batch "
-            "variable. Others keep all maps in memory: isoscan volumes harmonize."
-        )
-    rows, scans = estimator._learn_scans(labels, job.people)
-    return rows, scans
-
-
 def _combined(plan: Plan, job: Job, estimator: ComBat, progress: Progress) -> VolumeModel:
     """Merge the moments of one shard after the other."""
-    _, scans = _learn(estimator, job, plan.site)
+    _, scans = learn_scans(estimator, job, plan.site)
     paths = [plan.moments_path(shard) for shard in range(1, plan.n_shards + 1)]
     absent = [shard for shard, path in enumerate(paths, 1) if not path.is_file()]
     if absent:
@@ -353,17 +347,8 @@ def _combined(plan: Plan, job: Job, estimator: ComBat, progress: Progress) -> Vo
             whole.merge(gathered)
         progress("combine", done, len(paths))
     assert whole is not None  # a plan has at least one shard
-    model = finish_fit(estimator, whole, scans, plan.mask, plan.missing, _dtype(job.sources))
+    model = finish_fit(estimator, whole, scans, plan.mask, plan.missing, common_dtype(job.sources))
     return replace(model, space=space_of(job.sources[0]))
-
-
-def _dtype(sources: list[Source]) -> np.dtype[Any]:
-    return np.result_type(*(source.dtype for source in sources))
-
-
-def _require_files(sources: list[Source]) -> None:
-    if not all(isinstance(source, FileMap) for source in sources):
-        raise DataError("shards are worked on in different places: give paths of files.")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ Parts of the work give the same kind of result, to be merged: shards, or other c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -308,7 +308,7 @@ def blocks_of(scans: Scans) -> list[tuple[int, slice]]:
 
 
 def gather_moments(
-    sources: Sequence[Source],
+    sources: Sequence[Source] | Mapping[int, Source],
     scans: Scans,
     voxels: NDArray[np.intp],
     dtype: np.dtype[Any],
@@ -321,8 +321,8 @@ def gather_moments(
 
     Parameters
     ----------
-    sources : sequence of Source
-        Maps, in row order.
+    sources : sequence of Source, or mapping of {int: Source}
+        Maps, in row order or by row; those of other blocks may be absent.
     scans : Scans
         Which rows belong to which site, and their covariates.
     voxels : ndarray of int
