@@ -19,7 +19,7 @@ def test_new_negative_values_and_shares_above_one_are_named():
     first, second = before.columns[:2]
     assert facts == {"below_zero": {first: 1}, "above_one": {second: 2}, "scans": 2}
     assert (
-        f"1 feature never negative before now with negative values ('{first}' (1))"
+        f"1 feature never negative before now with negative values, '{first}' (1)"
         in (said["beyond-bounds"])
     )
 
