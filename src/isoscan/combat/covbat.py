@@ -185,8 +185,7 @@ class CovBat(SiteHarmonizer):
         with infinities_named(cohort.index, self._names):
             after = harmonize(table, scans, model, n_jobs=self.n_jobs)
         residuals = after - model.intercept
-        kept = np.where(model.removed, 0.0, scans.covariates)
-        kept = kept + np.where(model.removed, model.removed_mean, 0.0)
+        kept = model.kept(scans.covariates)
         if kept.shape[1]:  # einsum: every scan gets the same bits alone and in bulk
             residuals[scans.order] -= np.einsum("sc,cf->sf", kept, model.slopes)
         return after, residuals

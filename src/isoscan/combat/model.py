@@ -73,6 +73,21 @@ class SiteModel:
         """Features that do not vary within sites and come back unchanged."""
         return np.asarray(self.sd == 0)
 
+    def kept(self, covariates: Array) -> Array:
+        """Covariates as they are expected after harmonization.
+
+        Parameters
+        ----------
+        covariates : ndarray of shape (n_scans, n_covariates)
+            Design columns.
+
+        Returns
+        -------
+        ndarray of shape (n_scans, n_covariates)
+            The same, with those that are removed held at their training mean.
+        """
+        return np.where(self.removed, self.removed_mean, covariates)
+
     def require_sound(self, name: str) -> None:
         """Refuse numbers that no fit can give.
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from isoscan.combat.container import Arrays, Container
 from isoscan.combat.container import software_versions as software_versions
+from isoscan.combat.methods import METHODS
 from isoscan.errors import ModelFileError
 from isoscan.tables.write import write_atomically
 
 MODEL = Container("isoscan-model", 1, "model", "models")
-METHODS = ("ComBat", "ComBatLS", "CovBat", "LongitudinalComBat", "StepwiseComBat")
 
 
 def write_model(
@@ -129,8 +129,8 @@ def load(path: str | Path) -> Any:
     import isoscan.combat as family
 
     facts, arrays = read_model(path)
-    method = facts.get("method")
-    if method not in METHODS:
+    method = str(facts.get("method"))
+    if method not in METHODS.values():
         raise ModelFileError(f"{Path(path).name}: unknown method '{method}'. Update isoscan.")
     try:
         return getattr(family, method)._from_parts(facts, arrays)

@@ -294,8 +294,7 @@ def harmonize_visits(
         If a measure is infinite.
     """
     result = np.empty(table.shape, dtype=table.dtype)
-    kept = np.where(model.removed, 0.0, scans.covariates)
-    kept = kept + np.where(model.removed, model.removed_mean, 0.0)
+    kept = model.kept(scans.covariates)
 
     def apply_block(block: slice) -> None:
         values = table[:, block].astype(float)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from isoscan.combat.methods import METHODS
 from isoscan.description import describe
 from isoscan.errors import IsoscanWarning, SmallSiteWarning, count, name_some
 from isoscan.evaluation import evaluate
@@ -34,7 +35,6 @@ from isoscan.harmonizing.columns import (
 from isoscan.harmonizing.folder import FILES, require_complete, require_free
 from isoscan.harmonizing.looking import bounded_like, formula_to_describe, formula_to_evaluate
 from isoscan.harmonizing.methods import (
-    METHODS,
     Method,
     columns_of,
     covariates_of,

@@ -9,48 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-import isoscan.combat
 from isoscan.combat.base import SiteHarmonizer
 from isoscan.combat.estimators import ComBat
+from isoscan.combat.methods import METHODS, estimator_of
 from isoscan.combat.stepwise import SITES, Step, StepwiseComBat
 from isoscan.design.formula import parse_formula, variables
 from isoscan.errors import DataError, name_some
 
-METHODS = {
-    "combat": "ComBat",
-    "covbat": "CovBat",
-    "combat-ls": "ComBatLS",
-    "longitudinal": "LongitudinalComBat",
-    "stepwise": "StepwiseComBat",
-}
-"""Names of the methods, and of their estimators in `isoscan.combat`."""
 Method = SiteHarmonizer | StepwiseComBat
 _FORMULAS = ("preserve", "remove", "scale")
 _COLUMNS = ("subject", "slope")
-
-
-def estimator_of(method: str) -> type[Method]:
-    """Look up the estimator of a method.
-
-    Parameters
-    ----------
-    method : str
-        One of `METHODS`.
-
-    Returns
-    -------
-    type
-        The estimator.
-
-    Raises
-    ------
-    DataError
-        If there is no such method.
-    """
-    if method not in METHODS:
-        raise DataError(f"method must be one of {tuple(METHODS)}, got {method!r}.")
-    found: type[Method] = getattr(isoscan.combat, METHODS[method])
-    return found
 
 
 def unknown_options(method: str, names: Iterable[str]) -> list[str]:
@@ -125,7 +93,8 @@ def make_model(method: str, options: Mapping[str, Any]) -> Method:
     DataError
         If the method has no such option.
     """
-    kind, unknown = estimator_of(method), unknown_options(method, options)
+    kind: type[Method] = estimator_of(method)
+    unknown = unknown_options(method, options)
     if unknown:
         known = _options(method)
         alike = get_close_matches(unknown[0], known, 1)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isoscan.combat import ComBat, ComBatLS, CovBat, LongitudinalComBat, StepwiseComBat
+from isoscan.combat.methods import estimator_of
 from isoscan.combat.moments import Scans
 from isoscan.errors import DataError, SmallSiteWarning, count, name_some
 from isoscan.volumes.apply import Site, labels_of
@@ -19,14 +19,6 @@ from isoscan.volumes.headers import require_comparable
 from isoscan.volumes.masks import Mask, common_voxels, read_mask, require_same_grid
 from isoscan.volumes.sources import ArrayMap, FileMap, Source, grids_of, match_volumes, on_grid
 from isoscan.volumes.stream import in_blocks
-
-METHODS = {
-    "combat": ComBat,
-    "covbat": CovBat,
-    "combat-ls": ComBatLS,
-    "longitudinal": LongitudinalComBat,
-    "stepwise": StepwiseComBat,
-}
 
 
 class Job:
@@ -133,12 +125,11 @@ def make_estimator(method: str, options: Mapping[str, Any]) -> Any:
     DataError
         If there is no such method, or no such option.
     """
-    if method not in METHODS:
-        raise DataError(f"method must be one of {tuple(METHODS)}, got {method!r}.")
+    kind = estimator_of(method)
     try:
-        return METHODS[method](**options)
+        return kind(**options)
     except TypeError as error:
-        raise DataError(f"{METHODS[method].__name__}: {error}.") from None
+        raise DataError(f"{kind.__name__}: {error}.") from None
 
 
 def learn_scans(estimator: Any, job: Job, site: Site) -> tuple[Any, Scans]:
