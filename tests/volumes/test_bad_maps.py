@@ -13,9 +13,9 @@ from many_sites import AFFINE, SHAPE, write_image
 
 import isoscan as iso
 from isoscan.errors import GridMismatchError, ImageFileError, MaskError
-from isoscan.volumes import compression
-from isoscan.volumes.headers import read_header
-from isoscan.volumes.maps import map_bytes, read_flat
+from isoscan.nifti import compression
+from isoscan.nifti.headers import read_header
+from isoscan.nifti.maps import map_bytes, read_flat
 
 
 @pytest.fixture(params=["isal", "zlib"])

@@ -12,8 +12,8 @@ from many_sites import AFFINE, make_study, write_image
 import isoscan as iso
 from isoscan.combat.moments import Scans
 from isoscan.evaluation import site_tests
+from isoscan.nifti.sources import as_source
 from isoscan.volumes import harmonizing, stream
-from isoscan.volumes.sources import as_source
 
 OPTIONS = {
     "linear": {"preserve": "age + C(sex)"},

@@ -11,8 +11,8 @@ from PIL import Image
 
 import isoscan as iso
 from isoscan.cli.main import main
+from isoscan.nifti.grids import make_grid
 from isoscan.volumes import figures, pictures
-from isoscan.volumes.grids import make_grid
 from isoscan.volumes.masks import Mask
 from isoscan.volumes.page import draw_all, render_page, write_page
 from isoscan.volumes.pictures import Slices, gather_shown

@@ -23,8 +23,8 @@ from isoscan.errors import (
     name_some,
 )
 from isoscan.labels import as_labels
+from isoscan.nifti.sources import Source
 from isoscan.volumes.outputs import Results
-from isoscan.volumes.sources import Source
 from isoscan.volumes.space_needed import require_memory
 from isoscan.volumes.stream import SCANS_AT_A_TIME, Progress, values_at
 

@@ -15,7 +15,7 @@ from isoscan.errors import (
     MissingValuesError,
     name_counts,
 )
-from isoscan.volumes.grids import Grid
+from isoscan.nifti.grids import Grid
 
 Missing = Literal["keep", "exclude", "error"]
 

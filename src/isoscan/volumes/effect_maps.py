@@ -8,8 +8,8 @@ import numpy as np
 from nibabel import Nifti1Header
 from numpy.typing import NDArray
 
-from isoscan.volumes.grids import Grid
-from isoscan.volumes.headers import Header
+from isoscan.nifti.grids import Grid
+from isoscan.nifti.headers import Header
 
 Array = NDArray[np.float64]
 

@@ -16,12 +16,12 @@ from isoscan.combat.model import SiteModel
 from isoscan.combat.moments import Scans
 from isoscan.combat.newsites import shared_noise
 from isoscan.combat.training import Training
+from isoscan.nifti.sources import Source
 from isoscan.volumes.apply import Site, labels_of
 from isoscan.volumes.coverage import Missing, VoxelNames, covered
 from isoscan.volumes.masks import Mask
 from isoscan.volumes.model import VolumeModel
 from isoscan.volumes.site_tests import site_f_before_and_after
-from isoscan.volumes.sources import Source
 from isoscan.volumes.space_needed import bytes_in_memory, bytes_to_stream, require_memory
 from isoscan.volumes.stream import Gathered, Progress, gather_moments, read_table
 

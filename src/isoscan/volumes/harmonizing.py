@@ -10,13 +10,13 @@ import pandas as pd
 
 from isoscan.combat.parts import plain_options
 from isoscan.errors import OutputExistsError
+from isoscan.nifti.maps import map_bytes
 from isoscan.volumes.apply import Outside, Site, harmonize_sources
 from isoscan.volumes.coverage import Missing
 from isoscan.volumes.effect_maps import header_of
 from isoscan.volumes.fit import fit_sources
 from isoscan.volumes.job import Job, make_estimator
 from isoscan.volumes.journal import Journal, only_run_in
-from isoscan.volumes.maps import map_bytes
 from isoscan.volumes.model import VolumeModel
 from isoscan.volumes.outputs import Results, run_folder
 from isoscan.volumes.stream import Progress, silent

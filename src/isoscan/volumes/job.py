@@ -12,12 +12,13 @@ import pandas as pd
 from isoscan.combat.methods import estimator_of
 from isoscan.combat.moments import Scans
 from isoscan.errors import DataError, SmallSiteWarning, count, name_some
+from isoscan.nifti.grids import Grid, most_common, require_one_grid
+from isoscan.nifti.headers import require_comparable
+from isoscan.nifti.sources import ArrayMap, FileMap, Source
 from isoscan.volumes.apply import Site, labels_of
 from isoscan.volumes.fit import streams
-from isoscan.volumes.grids import Grid, most_common, require_one_grid
-from isoscan.volumes.headers import require_comparable
 from isoscan.volumes.masks import Mask, common_voxels, read_mask, require_same_grid
-from isoscan.volumes.sources import ArrayMap, FileMap, Source, grids_of, match_volumes, on_grid
+from isoscan.volumes.matching import grids_of, match_volumes, on_grid
 from isoscan.volumes.stream import in_blocks
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoscan.errors import GridMismatchError, MaskError
-from isoscan.volumes.grids import Grid, in_words
-from isoscan.volumes.sources import Source, as_source
+from isoscan.nifti.grids import Grid, in_words
+from isoscan.nifti.sources import Source, as_source
 
 
 @dataclass(frozen=True, eq=False)

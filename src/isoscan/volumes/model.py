@@ -17,14 +17,15 @@ from isoscan.combat.base import SiteHarmonizer
 from isoscan.combat.checks import answer_unknown_sites
 from isoscan.combat.store import hash_of, pack_model, read_model, write_model
 from isoscan.errors import DataError, ModelFileError
+from isoscan.nifti.grids import Grid, make_grid, require_one_grid
+from isoscan.nifti.headers import Header
+from isoscan.nifti.sources import Source
 from isoscan.volumes.apply import Outside, Site, harmonize_sources, labels_of
 from isoscan.volumes.effect_maps import header_of, site_maps, spread_out
-from isoscan.volumes.grids import Grid, make_grid, require_one_grid
-from isoscan.volumes.headers import Header
 from isoscan.volumes.journal import only_run_in
 from isoscan.volumes.masks import Mask
+from isoscan.volumes.matching import grids_of, match_volumes, on_grid
 from isoscan.volumes.outputs import run_folder
-from isoscan.volumes.sources import Source, grids_of, match_volumes, on_grid
 from isoscan.volumes.space_needed import bytes_in_memory, require_memory
 from isoscan.volumes.stream import Progress, read_table, silent
 

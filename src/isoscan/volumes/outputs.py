@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from isoscan.combat.store import software_versions
 from isoscan.errors import DataError, OutputExistsError
-from isoscan.volumes.compression import compressor
+from isoscan.nifti.compression import compressor
+from isoscan.nifti.headers import Header
+from isoscan.nifti.maps import map_bytes
+from isoscan.nifti.sources import ArrayMap, FileMap, Source
 from isoscan.volumes.effect_maps import as_part
-from isoscan.volumes.headers import Header
 from isoscan.volumes.journal import Journal, fingerprint
-from isoscan.volumes.maps import map_bytes
-from isoscan.volumes.sources import ArrayMap, FileMap, Source
 from isoscan.volumes.space_needed import require_disk
 
 

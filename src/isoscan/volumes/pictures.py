@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoscan.combat.blocks import run_parallel
-from isoscan.volumes.maps import read_flat
+from isoscan.nifti.maps import read_flat
 from isoscan.volumes.masks import Mask
 from isoscan.volumes.stream import values_at
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from isoscan.combat.container import Container
 from isoscan.errors import DataError
+from isoscan.nifti.grids import make_grid
 from isoscan.tables.write import write_atomically
 from isoscan.volumes.apply import Outside, Site
 from isoscan.volumes.coverage import Missing
-from isoscan.volumes.grids import make_grid
 from isoscan.volumes.masks import Mask
 
 PLAN = Container("isoscan-plan", 1, "plan", "plans")

@@ -26,10 +26,10 @@ from isoscan.errors import (
     OutputExistsError,
     count,
 )
+from isoscan.nifti.grids import require_one_grid
 from isoscan.volumes.apply import Outside, harmonize_sources, labels_of
 from isoscan.volumes.coverage import Missing
 from isoscan.volumes.fit import finish_fit, space_of
-from isoscan.volumes.grids import require_one_grid
 from isoscan.volumes.harmonizing import MODEL, write_model_files
 from isoscan.volumes.job import (
     Job,
@@ -39,11 +39,11 @@ from isoscan.volumes.job import (
     require_files,
 )
 from isoscan.volumes.journal import Journal, only_run_in
+from isoscan.volumes.matching import grids_of, match_volumes
 from isoscan.volumes.model import VolumeModel
 from isoscan.volumes.outputs import Results, output_names, run_folder, run_of
 from isoscan.volumes.plan import FILE, SHARDS, Plan
 from isoscan.volumes.shard_files import is_finished, read_shard, write_shard
-from isoscan.volumes.sources import grids_of, match_volumes
 from isoscan.volumes.space_needed import bytes_to_stream, require_memory
 from isoscan.volumes.stream import Progress, blocks_of, gather_moments, sampled_voxels, silent
 

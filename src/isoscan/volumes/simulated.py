@@ -17,11 +17,11 @@ import pandas as pd
 from nibabel import Nifti1Image
 from numpy.typing import NDArray
 
+from isoscan.nifti.grids import make_grid
+from isoscan.nifti.headers import Header
+from isoscan.nifti.maps import map_bytes, read_flat
 from isoscan.tables.write import write_atomically
 from isoscan.volumes.effect_maps import header_of
-from isoscan.volumes.grids import make_grid
-from isoscan.volumes.headers import Header
-from isoscan.volumes.maps import map_bytes, read_flat
 from isoscan.volumes.masks import Mask
 
 Array = NDArray[np.float64]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from isoscan.combat.blocks import run_parallel
 from isoscan.combat.moments import Moments, Scans, collect, merge
-from isoscan.volumes.sources import Source
+from isoscan.nifti.sources import Source
 
 SCANS_AT_A_TIME = 16
 VOXELS_AT_A_TIME = 1 << 15

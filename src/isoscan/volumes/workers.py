@@ -23,12 +23,14 @@ from numpy.typing import NDArray
 from isoscan.combat.moments import Scans
 from isoscan.combat.parts import plain_options
 from isoscan.errors import MissingPackageError
+from isoscan.nifti.headers import Header
+from isoscan.nifti.maps import map_bytes
+from isoscan.nifti.sources import Source
 from isoscan.tables.write import write_atomically
 from isoscan.volumes.apply import Outside, harmonize_sources, labels_of
 from isoscan.volumes.coverage import Missing
 from isoscan.volumes.fit import finish_fit, space_of
 from isoscan.volumes.harmonizing import MODEL, write_model_files
-from isoscan.volumes.headers import Header
 from isoscan.volumes.job import (
     Job,
     common_dtype,
@@ -37,10 +39,8 @@ from isoscan.volumes.job import (
     require_files,
 )
 from isoscan.volumes.journal import only_run_in
-from isoscan.volumes.maps import map_bytes
 from isoscan.volumes.model import VolumeModel
 from isoscan.volumes.outputs import Results, run_folder
-from isoscan.volumes.sources import Source
 from isoscan.volumes.stream import (
     Gathered,
     Progress,

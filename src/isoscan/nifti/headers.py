@@ -11,8 +11,8 @@ import numpy as np
 from nibabel import Nifti1Header, Nifti2Header
 
 from isoscan.errors import GridMismatchError, ImageFileError, MissingFileError, count, name_some
-from isoscan.volumes.compression import inflate_start, what_it_is
-from isoscan.volumes.grids import Grid, in_words, make_grid
+from isoscan.nifti.compression import inflate_start, what_it_is
+from isoscan.nifti.grids import Grid, in_words, make_grid
 
 MOST_BYTES = 16 << 30
 """No map of one subject is larger; a header that claims more is refused unread."""

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoscan.errors import ImageFileError, ImageWarning
-from isoscan.volumes.compression import deflate, inflate
-from isoscan.volumes.headers import Header, is_compressed, parse_header, read_header
+from isoscan.nifti.compression import deflate, inflate
+from isoscan.nifti.headers import Header, is_compressed, parse_header, read_header
 
 _SLACK = 1 << 16
 

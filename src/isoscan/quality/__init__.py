@@ -1,0 +1,1 @@
+"""Image quality metrics of T1-weighted images, under MRIQC's names."""
