@@ -239,6 +239,10 @@ class MaskError(DataError):
     """A mask holds nothing, or not what a mask holds."""
 
 
+class NoBrainError(DataError):
+    """No brain was found in an image, or nothing that has the tissues of one."""
+
+
 class OutOfSpaceError(IsoscanError, OSError):
     """Memory or disk would not suffice; said before the work begins."""
 
