@@ -22,8 +22,7 @@ class Study:
     @property
     def table(self) -> np.ndarray:
         """Scans times voxels in storage order."""
-        inside = self.mask.ravel("F") > 0
-        return np.array([array.ravel("F")[inside] for array in self.arrays.values()])
+        return inside(self.arrays.values(), self.mask)
 
     def write(self, folder: Path, dtype: str = "f4") -> dict[str, Path]:
         """Write the maps as files; give their paths by scan id."""
@@ -42,6 +41,11 @@ def write_image(path: Path, array: np.ndarray, affine: np.ndarray = AFFINE) -> P
     image.header.set_sform(affine, code=4)
     nib.save(image, path)
     return path
+
+
+def inside(maps, mask: np.ndarray) -> np.ndarray:
+    """Scans times voxels of a mask, in storage order."""
+    return np.array([np.asarray(array).ravel("F")[mask.ravel("F") > 0] for array in maps])
 
 
 def make_study(

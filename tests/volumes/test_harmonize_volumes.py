@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from many_sites import AFFINE, make_study, write_image
+from many_sites import AFFINE, inside, write_image
 
 import isoscan as iso
 from isoscan.combat.moments import Scans
@@ -27,10 +27,6 @@ OPTIONS = {
     "full": {"preserve": "age", "convergence": "full"},
     "some scans": {"preserve": "C(sex)", "fit_on": "age > 30"},
 }
-
-
-def inside(maps, mask):
-    return np.array([np.asarray(array).ravel("F")[mask.ravel("F") > 0] for array in maps])
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -282,61 +278,6 @@ def test_sites_whose_names_differ_only_in_signs_have_maps_of_their_own(study):
     _, model = iso.harmonize_volumes(study.arrays, people, mask=study.mask)
     names = set(model.effect_maps())
     assert {"site-MRI-1-1_shift", "site-MRI-1-2_shift", "site-OSL_shift"} <= names
-
-
-def test_saved_model_harmonizes_new_maps_as_the_model_in_memory_does(study, tmp_path):
-    _, model = iso.harmonize_volumes(study.arrays, study.people, mask=study.mask, preserve="age")
-    new = make_study(seed=5, ages=(35, 65))
-    model.save(tmp_path / "model.isoscan")
-    loaded = iso.VolumeModel.load(tmp_path / "model.isoscan")
-    assert loaded.hash_ == model.hash_
-    expected = model.transform(new.arrays, new.people)
-    for one, two in zip(expected, loaded.transform(new.arrays, new.people), strict=True):
-        np.testing.assert_array_equal(two, one)
-    plain = iso.load(tmp_path / "model.isoscan")
-    flat = plain.transform(new.table, sites=new.people.site.to_numpy(), covariates=new.people)
-    np.testing.assert_array_equal(inside(expected, study.mask), flat)
-    other = np.zeros((4, 4, 4))
-    with pytest.raises(iso.errors.GridMismatchError, match="shape 4×4×4"):
-        loaded.transform([other], new.people.iloc[:1])
-    iso.ComBat().fit(study.table, sites=study.people.site.to_numpy()).save(tmp_path / "t.isoscan")
-    with pytest.raises(iso.errors.ModelFileError, match="model of a table"):
-        iso.VolumeModel.load(tmp_path / "t.isoscan")
-
-
-def test_new_sites_are_refused_estimated_or_copied(study):
-    _, model = iso.harmonize_volumes(study.arrays, study.people, mask=study.mask, preserve="age")
-    new = make_study({"KCL": 3, "XYZ": 12}, seed=9, ages=(35, 65))
-    with pytest.raises(iso.errors.UnknownSiteError, match="XYZ"):
-        model.transform(new.arrays, new.people)
-    with pytest.warns(iso.errors.UnknownSiteWarning, match="left as it is") as caught:
-        copied = model.transform(new.arrays, new.people, unknown_sites="skip")
-    assert len(caught) == 1
-    is_new = (new.people.site == "XYZ").to_numpy()
-    values = inside(copied, study.mask)
-    np.testing.assert_array_equal(values[is_new], new.table[is_new])
-    with pytest.warns(iso.errors.UnknownSiteWarning, match="estimated"):
-        estimated = model.transform(new.arrays, new.people, unknown_sites="estimate")
-    table = iso.ComBat("age", unknown_sites="estimate").fit(
-        study.table, sites=study.people.site.to_numpy(), covariates=study.people
-    )
-    with pytest.warns(iso.errors.UnknownSiteWarning):
-        expected = table.transform(
-            new.table, sites=new.people.site.to_numpy(), covariates=new.people
-        )
-    assert np.abs(inside(estimated, study.mask) - expected).max() < 1e-10
-
-
-def test_a_model_adapts_to_a_new_site(study):
-    _, model = iso.harmonize_volumes(study.arrays, study.people, mask=study.mask, preserve="age")
-    new = make_study({"XYZ": 12}, seed=9, ages=(35, 65))
-    adapted = model.adapt(new.arrays, new.people)
-    assert adapted.estimator.sites_ == ["KCL", "MUC", "OSL", "XYZ"]
-    flat = model.estimator.adapt(
-        new.table, sites=new.people.site.to_numpy(), covariates=new.people
-    ).transform(new.table, sites=new.people.site.to_numpy(), covariates=new.people)
-    found = adapted.transform(new.arrays, new.people)
-    np.testing.assert_array_equal(inside(found, study.mask), flat)
 
 
 def test_masks_may_be_files_images_or_arrays(study, tmp_path):

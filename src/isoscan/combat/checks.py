@@ -277,7 +277,7 @@ def require_new_sites(
             f"new {'site' if len(few) == 1 else 'sites'} with fewer than {FEW_SCANS} scans: "
             f"{name_counts(few)}. prior='training' is more accurate for so few.",
             SmallSiteWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
@@ -20,7 +20,7 @@ from isoscan.combat.cohort import Cohort
 from isoscan.combat.inputs import infinities_named
 from isoscan.combat.joint import deviations_of_levels, fit_jointly, of_cells, shrink_in_turn
 from isoscan.combat.model import SiteModel
-from isoscan.combat.moments import Scans, collect
+from isoscan.combat.moments import Moments, Scans, collect
 from isoscan.combat.newsites import estimate_alone, estimate_like_training
 from isoscan.combat.training import Training
 from isoscan.design.smooth import Bounds
@@ -243,12 +243,24 @@ class ComBat(SiteHarmonizer):
         return self._learn_sites(self._read(X, sites, covariates, reset=False), prior)
 
     def _learn_sites(self, cohort: Cohort, prior: Literal["own", "training"] = "training") -> Self:
-        names, codes, sizes = np.unique(cohort.sites, return_inverse=True, return_counts=True)
+        def moments_of(scans: Scans) -> Moments:
+            with infinities_named(cohort.index, self._names):
+                return collect(cohort.table, scans)
+
+        return self._learn_sites_from(moments_of, cohort.sites, cohort.covariates, prior)
+
+    def _learn_sites_from(
+        self,
+        moments_of: Callable[[Scans], Moments],
+        sites: NDArray[np.object_],
+        covariates: pd.DataFrame | None,
+        prior: Literal["own", "training"],
+    ) -> Self:
+        """Learn new sites from moments, wherever they come from."""
+        names, codes, sizes = np.unique(sites, return_inverse=True, return_counts=True)
         checks.require_new_sites(self, names.tolist(), sizes, prior)
-        matrix = self._matrix(cohort.covariates, len(codes), check_range=True)
-        scans = Scans.group(codes, len(names), matrix)
-        with infinities_named(cohort.index, self._names):
-            moments = collect(cohort.table, scans)
+        matrix = self._matrix(covariates, len(codes), check_range=True)
+        moments = moments_of(Scans.group(codes, len(names), matrix))
         if prior == "own":
             n_active = self.n_features_in_ - len(self.passed_through_)
             how, fixed = self._shrinkage(n_active), self._scale_fixed(moments.count)

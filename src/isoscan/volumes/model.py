@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from isoscan.combat import load
 from isoscan.combat.base import SiteHarmonizer
-from isoscan.combat.checks import answer_unknown_sites
+from isoscan.combat.checks import answer_unknown_sites, require_one_batch
+from isoscan.combat.moments import Moments, Scans
 from isoscan.combat.store import hash_of, pack_model, read_model, write_model
-from isoscan.errors import DataError, ModelFileError
+from isoscan.errors import DataError, ModelFileError, count
 from isoscan.nifti.grids import Grid, make_grid, require_one_grid
 from isoscan.nifti.headers import Header
 from isoscan.nifti.sources import Source
@@ -26,8 +27,8 @@ from isoscan.volumes.journal import only_run_in
 from isoscan.volumes.masks import Mask
 from isoscan.volumes.matching import grids_of, match_volumes, on_grid
 from isoscan.volumes.outputs import run_folder
-from isoscan.volumes.space_needed import bytes_in_memory, require_memory
-from isoscan.volumes.stream import Progress, read_table, silent
+from isoscan.volumes.space_needed import bytes_to_stream, require_memory
+from isoscan.volumes.stream import Progress, gather_moments, silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,12 +178,19 @@ class VolumeModel:
                 f"{type(self.estimator).__name__} cannot learn new sites; fit again with their "
                 f"maps."
             )
-        needed = bytes_in_memory(len(sources), len(self.mask.voxels), self.grid.n_voxels)
-        require_memory(needed, f"Learning new sites from {len(sources)} maps")
+        require_one_batch(self.estimator)
         dtype = np.result_type(*(source.dtype for source in sources))
-        table = read_table(sources, self.mask.voxels, dtype, self.estimator.n_jobs)
+        n_voxels, n_jobs = len(self.mask.voxels), self.estimator.n_jobs
+
+        def moments_of(scans: Scans) -> Moments:
+            n_sites, n_columns = len(scans.sites), scans.covariates.shape[1]
+            needed = 2 * bytes_to_stream(n_voxels, self.grid.n_voxels, n_sites, n_columns)
+            require_memory(needed, f"Learning {count(n_sites, 'new site')}")
+            gathered = gather_moments(sources, scans, self.mask.voxels, dtype, n_jobs=n_jobs)
+            return gathered.moments.at(np.arange(n_voxels))
+
         labels = labels_of(people, site)
-        adapted = self.estimator.adapt(table, sites=labels, covariates=people, prior=prior)
+        adapted = self.estimator._learn_sites_from(moments_of, labels, people, prior)
         return replace(self, estimator=adapted, site_f=None)
 
     def _answering(self, unknown_sites: str | None) -> Self:
