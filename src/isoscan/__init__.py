@@ -32,6 +32,7 @@ _HOMES = {
     "CovBat": "isoscan.combat",
     "EverySiteKFold": "isoscan.combat",
     "LongitudinalComBat": "isoscan.combat",
+    "Neuroharmony": "isoscan.unseen",
     "SiteScorer": "isoscan.combat",
     "StepwiseComBat": "isoscan.combat",
     "VolumeModel": "isoscan.volumes",
