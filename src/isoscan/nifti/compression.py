@@ -88,6 +88,39 @@ def _inflate_member(content: bytes, name: str, limit: int) -> tuple[bytes, bytes
     return bytes(part), bytes(member.unused_data)
 
 
+def inflate_into(content: bytes | memoryview, room: memoryview) -> int | None:
+    """Inflate a sound gzip file into memory that is there already.
+
+    New memory for every map costs as much as inflating it does.
+
+    Parameters
+    ----------
+    content : bytes
+        The whole file.
+    room : memoryview
+        Where to put what it holds; it must have more bytes than that.
+
+    Returns
+    -------
+    int or None
+        Bytes that were inflated and verified; None if anything is unusual, or python-isal is
+        not installed: `inflate` does the same and says what is wrong.
+    """
+    reader_of = getattr(_engine(), "_GzipReader", None)  # what its IGzipFile reads with
+    if reader_of is None:
+        return None
+    reader, size = reader_of(content), 0
+    try:
+        while size < len(room):
+            more = reader.readinto(room[size:])
+            if not more:
+                return size
+            size += more
+    except (EOFError, OSError, ValueError, zlib.error, _engine().error):
+        pass
+    return None
+
+
 def inflate_start(content: bytes, name: str, n_bytes: int) -> bytes:
     """Inflate only the beginning, such as a header; nothing is verified.
 
@@ -121,12 +154,12 @@ def inflate_start(content: bytes, name: str, n_bytes: int) -> bytes:
         ) from None
 
 
-def deflate(content: bytes) -> bytes:
+def deflate(content: bytes | memoryview) -> bytes:
     """Compress into the bytes of a gzip file without time and name.
 
     Parameters
     ----------
-    content : bytes
+    content : bytes or memoryview
         What to compress.
 
     Returns

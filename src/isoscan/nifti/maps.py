@@ -14,13 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoscan.errors import ImageFileError, ImageWarning
-from isoscan.nifti.compression import deflate, inflate
+from isoscan.nifti.compression import deflate, inflate, inflate_into
 from isoscan.nifti.headers import Header, is_compressed, parse_header, read_header
+from isoscan.nifti.scratch import Scratch
 
 _SLACK = 1 << 16
 
 
-def read_flat(path: Path, header: Header | None = None) -> NDArray[Any]:
+def read_flat(
+    path: Path, header: Header | None = None, *, scratch: Scratch | None = None
+) -> NDArray[Any]:
     """Read all values of a map.
 
     Parameters
@@ -29,6 +32,9 @@ def read_flat(path: Path, header: Header | None = None) -> NDArray[Any]:
         A ``.nii`` or ``.nii.gz`` file.
     header : Header, optional
         Its header, if it was read already.
+    scratch : Scratch, optional
+        Where values may lie until the same thread reads the next map; by default they get
+        memory of their own.
 
     Returns
     -------
@@ -41,13 +47,8 @@ def read_flat(path: Path, header: Header | None = None) -> NDArray[Any]:
         If the file is cut off or damaged.
     """
     header = header or read_header(path)
-    content = _content(path, header)
-    again = parse_header(content[:544], path.name)
-    if again.n_bytes != header.n_bytes or header.grid.difference(again.grid):
-        raise ImageFileError(
-            f"{path.name} changed while it was in use. Let nothing write to the maps meanwhile.",
-            name=path.name,
-        )
+    content = _content(path, header, scratch)
+    _require_same(bytes(content[:544]), header, path.name)
     if len(content) < header.n_bytes:
         raise ImageFileError(
             f"{path.name}: truncated, {len(content):,} of {header.n_bytes:,} bytes. Copy the file "
@@ -60,7 +61,7 @@ def read_flat(path: Path, header: Header | None = None) -> NDArray[Any]:
     return scaled(stored, header)
 
 
-def _content(path: Path, header: Header) -> bytes:
+def _content(path: Path, header: Header, scratch: Scratch | None) -> bytes | memoryview:
     """The uncompressed file; not more of it than the header says."""
     most = header.n_bytes + _SLACK
     size = path.stat().st_size
@@ -69,13 +70,36 @@ def _content(path: Path, header: Header) -> bytes:
             f"{path.name}: {size:,} bytes, its header says {header.n_bytes:,}. Refused.",
             name=path.name,
         )
-    content = path.read_bytes()
+    content = path.read_bytes() if scratch is None else _read_into(path, scratch, size)
     if not is_compressed(path):
         return content
-    content, rest = inflate(content, path.name, most)
+    if scratch is not None:
+        room = scratch.room("content", header.n_bytes + 1)
+        if inflate_into(content, room) == header.n_bytes:
+            return room[: header.n_bytes]
+    inflated, rest = inflate(bytes(content), path.name, most)
     if rest:
         _warn_of_rest(path.name, len(rest))
-    return content
+    return inflated
+
+
+def _read_into(path: Path, scratch: Scratch, size: int) -> bytes | memoryview:
+    room = scratch.room("file", size + 1)
+    with path.open("rb", buffering=0) as file:
+        n_bytes = file.readinto(room)
+    return room[:n_bytes] if n_bytes == size else path.read_bytes()
+
+
+def _require_same(start: bytes, header: Header, name: str) -> None:
+    """Refuse a file whose header is not what it was when the work began."""
+    if start.startswith(header.fields.binaryblock):
+        return
+    again = parse_header(start, name)
+    if again.n_bytes != header.n_bytes or header.grid.difference(again.grid):
+        raise ImageFileError(
+            f"{name} changed while it was in use. Let nothing write to the maps meanwhile.",
+            name=name,
+        )
 
 
 def _warn_of_rest(name: str, n_bytes: int) -> None:
@@ -125,11 +149,28 @@ def map_bytes(flat: NDArray[Any], header: Header, *, compressed: bool = True) ->
     bytes
         The same for the same values and header.
     """
+    content = header_bytes(header) + np.asarray(flat, dtype="<f4").tobytes()
+    return deflate(content) if compressed else content
+
+
+def header_bytes(header: Header) -> bytes:
+    """Make what comes before the values of a float32 map.
+
+    Parameters
+    ----------
+    header : Header
+        Of the image that the map stands for.
+
+    Returns
+    -------
+    bytes
+        A header with the same grid, codes and units, and four bytes that say that no
+        extension follows.
+    """
     fields = header.fields.as_byteswapped("<")
     fields.set_data_dtype(np.dtype("<f4"))
     fields.set_data_shape(header.grid.shape)
     fields["scl_slope"], fields["scl_inter"] = 1.0, 0.0
     fields["cal_max"], fields["cal_min"] = 0.0, 0.0
     fields["vox_offset"] = int(fields["sizeof_hdr"]) + 4
-    content = fields.binaryblock + bytes(4) + np.asarray(flat, dtype="<f4").tobytes()
-    return deflate(content) if compressed else content
+    return bytes(fields.binaryblock) + bytes(4)
