@@ -18,6 +18,8 @@ from isoscan.errors import (
     UnmatchedRowsError,
 )
 from isoscan.pooling import egger_test
+from isoscan.pooling.evidence import Evidence
+from isoscan.pooling.likelihood import log_likelihood, maximise_likelihood
 
 SETS = [
     "enigma_roi1_d",
@@ -189,21 +191,33 @@ def test_units_of_the_effect_do_not_matter() -> None:
     assert_near(large.I2, small.I2, 1e-6)
 
 
-def test_highest_of_several_maxima_is_found() -> None:
-    from isoscan.pooling.evidence import Evidence
-    from isoscan.pooling.likelihood import log_likelihood, maximise_likelihood
-
+@pytest.mark.parametrize("restricted", [True, False])
+@pytest.mark.parametrize(("n_sites", "smallest"), [(2, -2), (3, -4), (5, -8), (12, -10)])
+def test_highest_of_several_maxima_is_found(n_sites, smallest, restricted) -> None:
+    """However unequal the variances: among 400 values of tau², none is more likely."""
     rng = np.random.default_rng(3)
-    n_features = 400
-    variances = 10.0 ** rng.uniform(-6, 1, (5, n_features))
-    effects = rng.normal(size=(5, n_features)) * np.sqrt(variances + 0.01)
-    evidence = Evidence(effects, variances, np.ones_like(effects), np.ones((5, 1)))
+    shape = (n_sites, 500)
+    variances = 10.0 ** rng.uniform(smallest, 1, shape)
+    effects = rng.normal(size=shape) * np.sqrt(variances + 10.0 ** rng.uniform(smallest, 1, 500))
+    evidence = Evidence(effects, variances, np.ones(shape), np.ones((n_sites, 1)))
+    tau2 = maximise_likelihood(evidence, restricted=restricted)
+    best = log_likelihood(evidence, tau2, restricted=restricted)
+    for point in (0.0, *10.0 ** np.linspace(smallest - 1, 2, 400)):
+        at = np.full(500, point)
+        assert (log_likelihood(evidence, at, restricted=restricted) <= best + 1e-8).all()
+
+
+def test_maximum_on_a_plateau_is_found() -> None:
+    """Between two maxima of nearly the same height the slope hardly changes."""
+    variances = np.array([[0.336, 1.162, 0.162, 0.0791, 5.39]]).T
+    effects = np.array([[0.526, 2.758, -0.473, 0.208, 3.407]]).T
+    evidence = Evidence(effects, variances, np.ones((5, 1)), np.ones((5, 1)))
     for restricted in (True, False):
         tau2 = maximise_likelihood(evidence, restricted=restricted)
         best = log_likelihood(evidence, tau2, restricted=restricted)
-        for point in (0.0, *10.0 ** np.linspace(-8, 2, 41)):
-            at = np.full(n_features, point)
-            assert (log_likelihood(evidence, at, restricted=restricted) <= best + 1e-8).all()
+        for point in np.linspace(0, 1, 2000):
+            at = np.array([point])
+            assert log_likelihood(evidence, at, restricted=restricted) <= best + 1e-10
 
 
 def test_enigma_preset_is_reml_with_walds_test() -> None:

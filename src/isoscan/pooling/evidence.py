@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
+WORTH_COPYING = 0.7
+"""A search goes on with the features that still move, once these are a smaller share."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,13 @@ class Evidence:
         Evidence
             The same sites.
         """
+        if isinstance(features, slice):
+            return self._each(lambda array: array[:, features])
+        return self._each(lambda array: array.take(features, axis=1))  # faster than indexing
+
+    def _each(self, choose: Callable[[Numbers], Numbers]) -> Evidence:
         return Evidence(
-            self.effects[:, features],
-            self.variances[:, features],
-            self.present[:, features],
-            self.design,
+            choose(self.effects), choose(self.variances), choose(self.present), self.design
         )
 
     def without(self, site: int) -> Evidence:

@@ -6,17 +6,25 @@ The numbers are those of metafor 5.1. Truncation at 0 happens once, at the end.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from isoscan.pooling.evidence import Evidence
+from isoscan.pooling.evidence import WORTH_COPYING, Evidence
 from isoscan.pooling.likelihood import maximise_likelihood
-from isoscan.pooling.weighted import cross_products, fit_weighted, inverse, trace_of_product
+from isoscan.pooling.weighted import (
+    cross_products,
+    fit_weighted,
+    inverse,
+    sum_over_sites,
+    trace_of_product,
+)
 
 Numbers = NDArray[np.float64]
+_SMALL_STEP = 1e-7  # of Newton's method, in typical variances: what is left is its square
 Method = Literal["fe", "dl", "he", "hs", "sj", "pm", "ml", "reml"]
 METHODS: dict[str, str] = {
     "fe": "fixed effect",
@@ -95,15 +103,34 @@ def tau2_interval(evidence: Evidence, level: float) -> tuple[Numbers, Numbers]:
     .. [1] Viechtbauer (2007), Stat Med 26:37, doi:10.1002/sim.2514.
     """
     df = np.where(evidence.df < 1, np.nan, evidence.df)
-    targets = (np.asarray(chi2.ppf(0.5 + side * level / 2, df)) for side in (1, -1))
-    low, high = (solve_q(evidence, target) for target in targets)
-    return low, high
+    most, least = (of_distinct(partial(chi2.ppf, 0.5 + side * level / 2), df) for side in (1, -1))
+    low = solve_q(evidence, most)
+    return low, solve_q(evidence, least, start=low)
 
 
-def solve_q(evidence: Evidence, target: Numbers) -> Numbers:
+def of_distinct(function: Callable[[Numbers], Any], values: Numbers) -> Numbers:
+    """Evaluate a slow function once per distinct value.
+
+    Parameters
+    ----------
+    function : callable
+        Takes an array and returns one of its shape.
+    values : ndarray
+        Few of them differ.
+
+    Returns
+    -------
+    ndarray
+        One result per value.
+    """
+    distinct, which = np.unique(values, return_inverse=True)
+    return np.asarray(function(distinct))[which].reshape(np.shape(values))
+
+
+def solve_q(evidence: Evidence, target: Numbers, *, start: Numbers | float = 0.0) -> Numbers:
     """Find the tau² at which Cochran's Q falls to a target.
 
-    1/Q is concave in tau², so Newton's method on it, started at 0, never overshoots.
+    1/Q is concave in tau², so Newton's method on it, started below, never overshoots.
 
     Parameters
     ----------
@@ -111,41 +138,45 @@ def solve_q(evidence: Evidence, target: Numbers) -> Numbers:
         Effects and variances.
     target : ndarray of shape (n_features,)
         Values of Q; NaN for features to leave alone.
+    start : ndarray of shape (n_features,) or float
+        At most the tau² looked for.
 
     Returns
     -------
     ndarray of shape (n_features,)
         tau²; 0 where Q is below the target from the start, NaN where there is no answer.
     """
-    tau2 = np.where(np.isfinite(target), 0.0, np.nan)
-    active = np.flatnonzero(np.isfinite(target))
+    tau2 = np.where(np.isfinite(target), start, np.nan)
+    moving = np.flatnonzero(np.isfinite(target))
+    part, goal = evidence.take(moving), target[moving]
     for _ in range(200):
-        if not active.size:
+        if not moving.size:
             return tau2
-        part = evidence.take(active)
-        fit = fit_weighted(part.effects, part.weights(tau2[active]), part.design)
-        q = fit.q
-        slope = ((fit.weights * fit.residuals) ** 2).sum(axis=0)
-        moving = q > target[active]
+        fit = fit_weighted(part.effects, part.weights(tau2[moving]), part.design)
+        total, q = sum_over_sites(fit.weights), fit.q
+        pulled = fit.weights * fit.residuals
+        slope = sum_over_sites(pulled, pulled)
         step = np.zeros_like(q)
-        np.divide(q * (q - target[active]), target[active] * slope, out=step, where=moving)
-        tau2[active] += step
-        scale = part.k / part.weights(tau2[active]).sum(axis=0)
-        active = active[step > 1e-12 * scale]
-    tau2[active] = np.nan
+        np.divide(q * (q - goal), goal * slope, out=step, where=q > goal)
+        tau2[moving] += step
+        left = np.flatnonzero(step > _SMALL_STEP * part.k / total)
+        unfinished = moving[left]
+        if left.size < WORTH_COPYING * moving.size:
+            moving, part, goal = unfinished, part.take(left), goal[left]
+    tau2[unfinished] = np.nan
     return tau2
 
 
 def _trace_p(weights: Numbers, covariance: Numbers, design: Numbers) -> Numbers:
-    squares = cross_products(weights**2, design)
-    return np.asarray(weights.sum(axis=0) - trace_of_product(covariance, squares))
+    squares = cross_products(design, weights, weights)
+    return np.asarray(sum_over_sites(weights) - trace_of_product(covariance, squares))
 
 
 def _trace_pp(weights: Numbers, covariance: Numbers, design: Numbers) -> Numbers:
-    squares = covariance @ cross_products(weights**2, design)
-    cubes = cross_products(weights**3, design)
+    squares = covariance @ cross_products(design, weights, weights)
+    cubes = cross_products(design, weights, weights, weights)
     return np.asarray(
-        (weights**2).sum(axis=0)
+        sum_over_sites(weights, weights)
         - 2 * trace_of_product(covariance, cubes)
         + trace_of_product(squares, squares)
     )
@@ -200,12 +231,12 @@ def _traces_with_variances(
     evidence: Evidence, weights: Numbers, covariance: Numbers
 ) -> tuple[Numbers, Numbers]:
     """Traces of PV and PVPV for the weights given."""
-    design, v = evidence.design, evidence.variances
-    once = covariance @ cross_products(weights**2 * v, design)
-    twice = cross_products(weights**3 * v**2, design)
-    trace = (weights * v).sum(axis=0) - np.einsum("fpp->f", once)
+    design, shares = evidence.design, weights * evidence.variances
+    once = covariance @ cross_products(design, weights, shares)
+    twice = cross_products(design, weights, shares, shares)
+    trace = sum_over_sites(shares) - np.einsum("fpp->f", once)
     squared = (
-        ((weights * v) ** 2).sum(axis=0)
+        sum_over_sites(shares, shares)
         - 2 * trace_of_product(covariance, twice)
         + trace_of_product(once, once)
     )
@@ -213,12 +244,12 @@ def _traces_with_variances(
 
 
 def _trace_pvp(evidence: Evidence, weights: Numbers, covariance: Numbers) -> Numbers:
-    design, v = evidence.design, evidence.variances
-    squares = covariance @ cross_products(weights**2, design)
-    once = covariance @ cross_products(weights**2 * v, design)
-    cubes = cross_products(weights**3 * v, design)
+    design, shares = evidence.design, weights * evidence.variances
+    squares = covariance @ cross_products(design, weights, weights)
+    once = covariance @ cross_products(design, weights, shares)
+    cubes = cross_products(design, weights, weights, shares)
     return np.asarray(
-        (weights**2 * v).sum(axis=0)
+        sum_over_sites(weights, shares)
         - 2 * trace_of_product(covariance, cubes)
         + trace_of_product(squares, once)
     )
@@ -233,13 +264,14 @@ def _paule_mandel(evidence: Evidence) -> tuple[Numbers, Numbers]:
 
 def _maximum_likelihood(evidence: Evidence) -> tuple[Numbers, Numbers]:
     tau2 = maximise_likelihood(evidence, restricted=False)
-    return tau2, np.sqrt(2 / (evidence.weights(tau2) ** 2).sum(axis=0))
+    weights = evidence.weights(tau2)
+    return tau2, np.sqrt(2 / sum_over_sites(weights, weights))
 
 
 def _restricted(evidence: Evidence) -> tuple[Numbers, Numbers]:
     tau2 = maximise_likelihood(evidence, restricted=True)
     weights = evidence.weights(tau2)
-    covariance = inverse(cross_products(weights, evidence.design))
+    covariance = inverse(cross_products(evidence.design, weights))
     return tau2, np.sqrt(2 / _trace_pp(weights, covariance, evidence.design))
 
 

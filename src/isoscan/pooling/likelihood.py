@@ -3,23 +3,35 @@
 Newton's method on the score, kept inside an interval where the score changes sign.
 Those intervals come from a grid, so that a likelihood with several maxima, which
 happens when few sites have very unequal variances, gives its highest one. Features
-leave the iteration as soon as they have converged.
+are searched in blocks, so that what is computed on the way stays in the cache.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from isoscan.pooling.evidence import Evidence
-from isoscan.pooling.weighted import cross_products, fit_weighted, trace_of_product
+from isoscan.pooling.evidence import WORTH_COPYING, Evidence
+from isoscan.pooling.weighted import (
+    cross_products,
+    fit_weighted,
+    sum_over_sites,
+    trace_of_product,
+)
 
 Numbers = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 Chosen = NDArray[np.intp]
 
-_GRID = np.array([0.0, *(4.0 ** np.arange(-8, 0)), 1.0])
+BLOCK = 2048  # features at a time
+_RATIO = 2.0
+_SMALLEST = _RATIO**-50
 _PRECISION = 1e-10
+_SQUARED = 1e-6  # the error after a Newton step is about the square of the step
 _MOST_STEPS = 200
+_HALVING = 20  # steps after which every other one halves the interval
 
 
 def maximise_likelihood(evidence: Evidence, *, restricted: bool) -> Numbers:
@@ -39,109 +51,154 @@ def maximise_likelihood(evidence: Evidence, *, restricted: bool) -> Numbers:
     """
     enough = np.flatnonzero(evidence.df >= 1)
     tau2 = np.full(evidence.effects.shape[1], np.nan)
-    if enough.size:
-        tau2[enough] = _maximise(evidence.take(enough), restricted)
+    for start in range(0, enough.size, BLOCK):
+        block = enough[start : start + BLOCK]
+        together = block[-1] - block[0] < block.size
+        part = evidence.take(slice(block[0], block[-1] + 1) if together else block)
+        tau2[block] = _maximise(part, restricted)
     return tau2
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Values of tau², shape (n_points, n_features), and how steep the likelihood is there.
+
+    From point to point the variance of every site, tau² included, is doubled at most, and
+    beyond the last point the likelihood only falls.
+    """
+
+    tau2: Numbers
+    slope: Numbers
+    base: Numbers
+
+    @classmethod
+    def over(cls, evidence: Evidence, restricted: bool) -> _Grid:
+        """Grid from 0 to beyond the largest tau² that can be a maximum."""
+        spread = fit_weighted(evidence.effects, evidence.present, evidence.design).q
+        least = np.where(evidence.present > 0, evidence.variances, np.inf).min(axis=0)
+        base = np.maximum(least, _SMALLEST * spread)
+        tau2, slopes = [np.zeros_like(base)], []
+        while True:
+            slope, falling = _slope(evidence, tau2[-1], least, restricted)
+            slopes.append(slope)
+            if falling.all():
+                return cls(np.array(tau2), np.array(slopes), base)
+            tau2.append(base * (_RATIO ** len(tau2) - 1))
+
+    @property
+    def rising(self) -> Flags:
+        """Where the likelihood grows with tau²."""
+        return np.asarray(self.slope > 0)
+
+    def start(self, at: tuple[Chosen, Chosen]) -> tuple[Numbers, Numbers, Numbers]:
+        """Ends of intervals with a maximum inside, and where a straight line has its zero.
+
+        The line is that of the slope along log(base + tau²), in which it bends little.
+        """
+        interval, features = at
+        base = self.base[features]
+        low, high = (base + self.tau2[end, features] for end in (interval, interval + 1))
+        below = low * self.slope[interval, features]
+        above = high * self.slope[interval + 1, features]
+        guess = low * (high / low) ** (below / (below - above))
+        return low - base, high - base, guess - base
 
 
 def _maximise(evidence: Evidence, restricted: bool) -> Numbers:
-    grid, rising = _scores_on_grid(evidence, restricted)
-    peaks = rising[:-1] & ~rising[1:]  # a maximum lies between two neighbours on the grid
+    grid = _Grid.over(evidence, restricted)
+    peaks = grid.rising[:-1] & ~grid.rising[1:]  # a maximum lies between two neighbours
     n_peaks = peaks.sum(axis=0)
     tau2 = np.zeros(evidence.effects.shape[1])
-    last = peaks.shape[0] - 1 - np.argmax(peaks[::-1], axis=0)
     inside = np.flatnonzero(n_peaks)
-    tau2[inside] = _climb(evidence, grid, inside, last[inside], restricted)
-    several = np.flatnonzero(n_peaks + ~rising[0] > 1)
+    if inside.size:
+        last = peaks.shape[0] - 1 - np.argmax(peaks[::-1], axis=0)
+        tau2[inside] = _climb(evidence, grid, (last[inside], inside), restricted)
+    several = np.flatnonzero(n_peaks + ~grid.rising[0] > 1)
     if several.size:
-        tau2[several] = _highest(evidence, grid, peaks, several, tau2, restricted)
+        tau2[several] = _highest(evidence, grid, peaks, several, restricted)
     return tau2
 
 
-def _scores_on_grid(evidence: Evidence, restricted: bool) -> tuple[Numbers, NDArray[np.bool_]]:
-    """Grid of shape (n_points, n_features), and where the likelihood still rises.
+def _slope(
+    evidence: Evidence, tau2: Numbers, least: Numbers, restricted: bool
+) -> tuple[Numbers, Flags]:
+    """Twice the derivative of the log likelihood, and whether it is negative from here on.
 
-    Beyond the residual sum of squares of unweighted regression it can only fall.
+    It is y'PPy - trace P, and y'PPy <= y'Py |P|, where |P| is at most trace P and at most the
+    largest weight. With tau², y'Py falls and trace P grows relative to the largest weight, so
+    that an inequality that holds once holds ever after. ML has trace W instead of trace P.
     """
-    fit = fit_weighted(evidence.effects, evidence.present, evidence.design)
-    grid = _GRID[:, None] * fit.q
-    rising = np.array([_slope(evidence, tau2, restricted)[0] > 0 for tau2 in grid[:-1]])
-    return grid, np.vstack([rising, np.zeros_like(rising[:1])])
-
-
-def _slope(evidence: Evidence, tau2: Numbers, restricted: bool) -> tuple[Numbers, Numbers]:
-    """Twice the derivative of the log likelihood, and the sum of squared weights in it."""
     fit = fit_weighted(evidence.effects, evidence.weights(tau2), evidence.design)
-    slope = ((fit.weights * fit.residuals) ** 2).sum(axis=0) - fit.weights.sum(axis=0)
+    weights, q = fit.weights, fit.q
+    pulled = weights * fit.residuals
+    trace = sum_over_sites(weights)
     if restricted:
-        squares = cross_products(fit.weights**2, evidence.design)
-        slope += trace_of_product(fit.covariance, squares)
-    return slope, fit.weights
+        squares = cross_products(evidence.design, weights, weights)
+        trace -= trace_of_product(fit.covariance, squares)
+    steep = (q >= 1) & (q >= trace * (least + tau2))
+    return sum_over_sites(pulled, pulled) - trace, ~steep
 
 
-def _newton_step(evidence: Evidence, tau2: Numbers, restricted: bool) -> tuple[Numbers, Numbers]:
-    """Slope and step; Fisher scoring where the likelihood curves upward."""
+def _newton_step(
+    evidence: Evidence, tau2: Numbers, restricted: bool
+) -> tuple[Numbers, Numbers, Numbers]:
+    """Slope, typical variance, and step; NaN where the likelihood curves upward."""
     design = evidence.design
     fit = fit_weighted(evidence.effects, evidence.weights(tau2), design)
     weights, covariance = fit.weights, fit.covariance
     pulled = weights * fit.residuals
-    projected = design.T @ (weights * pulled)
-    slope = (pulled**2).sum(axis=0) - weights.sum(axis=0)
-    squared = weights**2
-    fisher = squared.sum(axis=0)
+    total = sum_over_sites(weights)
+    slope = sum_over_sites(pulled, pulled) - total
+    fisher = sum_over_sites(weights, weights)
     if restricted:
-        squares = cross_products(squared, design)
-        slope += trace_of_product(covariance, squares)
-        cubes = cross_products(squared * weights, design)
+        squares = cross_products(design, weights, weights)
+        cubes = cross_products(design, weights, weights, weights)
         share = covariance @ squares
+        slope += trace_of_product(covariance, squares)
         fisher += trace_of_product(share, share) - 2 * trace_of_product(covariance, cubes)
-    observed = (weights * pulled**2).sum(axis=0)
-    observed -= np.einsum("pf,fpq,qf->f", projected, covariance, projected)
-    observed = 2 * observed - fisher
-    return slope, slope / np.where(observed > 0.1 * fisher, observed, fisher)
+    curvature = sum_over_sites(weights, pulled, pulled)
+    projected = design.T @ (weights * pulled)
+    curvature -= np.einsum("pf,fpq,qf->f", projected, covariance, projected)
+    observed = 2 * curvature - fisher
+    step = slope / np.where(observed > 0, observed, np.nan)
+    return slope, evidence.k / total, step
 
 
-def _climb(
-    evidence: Evidence, grid: Numbers, features: Chosen, intervals: Chosen, restricted: bool
-) -> Numbers:
+def _climb(evidence: Evidence, grid: _Grid, at: tuple[Chosen, Chosen], restricted: bool) -> Numbers:
     """Follow the slope to the maximum inside one interval per feature."""
-    low, high = grid[intervals, features], grid[intervals + 1, features]
-    tau2 = np.where(low > 0, np.sqrt(low * high), high / 4)
-    active = np.arange(features.size)
-    for _ in range(_MOST_STEPS):
-        part = evidence.take(features[active])
-        slope, step = _newton_step(part, tau2[active], restricted)
-        low[active] = np.where(slope > 0, tau2[active], low[active])
-        high[active] = np.where(slope > 0, high[active], tau2[active])
-        moved = tau2[active] + step
-        inside = (moved >= low[active]) & (moved <= high[active])
-        moved = np.where(inside, moved, (low[active] + high[active]) / 2)
-        scale = part.k / part.weights(moved).sum(axis=0)
-        done = np.abs(moved - tau2[active]) <= _PRECISION * scale
-        tau2[active] = moved
-        active = active[~done]
-        if not active.size:
+    low, high, tau2 = grid.start(at)
+    moving, part = np.arange(tau2.size), evidence.take(at[1])
+    for number in range(_MOST_STEPS):
+        now = tau2[moving]
+        slope, scale, step = _newton_step(part, now, restricted)
+        least = np.where(slope > 0, now, low[moving])
+        most = np.where(slope > 0, high[moving], now)
+        newton = (now + step >= least) & (now + step <= most)
+        newton &= number < _HALVING or number % 2 == 0
+        moved = np.where(newton, now + step, (least + most) / 2)
+        near = np.where(newton, _SQUARED, _PRECISION) * scale
+        tau2[moving], low[moving], high[moving] = moved, least, most
+        left = np.flatnonzero(np.abs(moved - now) > near)
+        if not left.size:
             return tau2
-    tau2[active] = np.nan
+        unfinished = moving[left]
+        if left.size < WORTH_COPYING * moving.size:
+            moving, part = unfinished, part.take(left)
+    tau2[unfinished] = np.nan
     return tau2
 
 
 def _highest(
-    evidence: Evidence,
-    grid: Numbers,
-    peaks: NDArray[np.bool_],
-    features: Chosen,
-    tau2: Numbers,
-    restricted: bool,
+    evidence: Evidence, grid: _Grid, peaks: Flags, features: Chosen, restricted: bool
 ) -> Numbers:
     """Compare all maxima of the features that have several."""
     part = evidence.take(features)
-    candidates = [tau2[features], np.zeros(features.size)]
+    candidates = [np.zeros(features.size)]
     for interval, has_peak in enumerate(peaks[:, features]):
         found = np.flatnonzero(has_peak)
-        candidate = tau2[features].copy()
+        candidate = np.zeros(features.size)
         intervals = np.full(found.size, interval)
-        candidate[found] = _climb(part, grid[:, features], found, intervals, restricted)
+        candidate[found] = _climb(evidence, grid, (intervals, features[found]), restricted)
         candidates.append(candidate)
     heights = [log_likelihood(part, candidate, restricted=restricted) for candidate in candidates]
     best = np.argmax(np.nan_to_num(np.array(heights), nan=-np.inf), axis=0)

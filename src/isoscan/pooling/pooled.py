@@ -8,14 +8,21 @@ same distribution as the test, or Riley's t with one degree of freedom less.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2, norm
 from scipy.stats import t as student
 
+from isoscan.combat.blocks import run_parallel
 from isoscan.pooling.evidence import Evidence
-from isoscan.pooling.heterogeneity import estimate_tau2, tau2_interval, typical_variance
+from isoscan.pooling.heterogeneity import (
+    estimate_tau2,
+    of_distinct,
+    tau2_interval,
+    typical_variance,
+)
 from isoscan.pooling.weighted import WeightedFit, fit_weighted
 
 Numbers = NDArray[np.float64]
@@ -25,7 +32,7 @@ TESTS: dict[str, str] = {
     "knha": "Knapp-Hartung",
     "knha-bounded": "bounded Knapp-Hartung",
 }
-BLOCK = 4096  # features at a time: what is computed on the way stays in the cache
+BLOCK = 2048  # features at a time: what is computed on the way stays in the cache
 
 
 @dataclass(frozen=True)
@@ -68,11 +75,10 @@ def pool(evidence: Evidence, options: Options, *, intervals: bool = True) -> dic
         k, effect, se, low, high, statistic, df, p, log10_p, tau2, tau2_se, tau2_low,
         tau2_high, Q, Q_p, I2, H2, pi_low, pi_high; NaN for what cannot be known.
     """
-    n_features = evidence.effects.shape[1]
-    blocks = [
-        _pool_block(evidence.take(slice(start, start + BLOCK)), options, intervals)
-        for start in range(0, n_features, BLOCK)
-    ]
+    starts = range(0, evidence.effects.shape[1], BLOCK)
+    blocks = run_parallel(
+        lambda at: _pool_block(evidence.take(slice(at, at + BLOCK)), options, intervals), starts
+    )
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
@@ -185,7 +191,8 @@ def critical_value(df: Numbers, level: float) -> Numbers:
     ndarray
         Quantile of t.
     """
-    return np.asarray(student.ppf(0.5 + level / 2, np.where(df >= 1, df, np.nan)))
+    known = np.where(df >= 1, df, np.nan)
+    return of_distinct(partial(student.ppf, 0.5 + level / 2), known)
 
 
 def heterogeneity(evidence: Evidence, tau2: Numbers, method: str) -> dict[str, Numbers]:

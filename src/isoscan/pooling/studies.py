@@ -189,11 +189,11 @@ def _from_wide(effects: Any, se: Any) -> Studies:
         second = second.loc[first.index, first.columns]
     elif first.shape != second.shape:
         raise DataError(f"effects have the shape {first.shape}, standard errors {second.shape}.")
+    sites, features = first.index.tolist(), first.columns.tolist()
+    if isinstance(effects, pd.DataFrame | pd.Series):  # names of arrays are made here
+        sites, features = as_labels(sites).tolist(), as_labels(features, "feature").tolist()
     return Studies(
-        tuple(as_labels(first.index)),
-        tuple(as_labels(first.columns, "feature")),
-        first.to_numpy(dtype=float),
-        second.to_numpy(dtype=float),
+        tuple(sites), tuple(features), first.to_numpy(dtype=float), second.to_numpy(dtype=float)
     )
 
 
@@ -210,6 +210,8 @@ def _as_frame(values: Any) -> pd.DataFrame:
         names = [f"feature {column + 1}" for column in range(array.shape[1])]
         frame = pd.DataFrame(array, columns=names if array.shape[1] > 1 else ["effect"])
         frame.index = pd.Index([str(row + 1) for row in range(len(frame))])
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
+        return frame
     text = frame.columns[[getattr(dtype, "kind", "O") not in "fiu" for dtype in frame.dtypes]]
     return frame.assign(**{str(name): _numbers(frame[name], str(name)) for name in text})
 

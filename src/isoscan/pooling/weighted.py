@@ -6,6 +6,7 @@ The design is shared by all features: a column of ones pools, moderators regress
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +39,7 @@ class WeightedFit:
     @property
     def q(self) -> Numbers:
         """Weighted sum of squared residuals."""
-        return np.asarray((self.weights * self.residuals**2).sum(axis=0))
+        return sum_over_sites(self.weights, self.residuals, self.residuals)
 
 
 def fit_weighted(effects: Numbers, weights: Numbers, design: Numbers) -> WeightedFit:
@@ -58,27 +59,67 @@ def fit_weighted(effects: Numbers, weights: Numbers, design: Numbers) -> Weighte
     WeightedFit
         Estimates.
     """
-    covariance = inverse(cross_products(weights, design))
+    covariance = inverse(cross_products(design, weights))
+    if is_mean(design):
+        mean = covariance[:, :, 0].T * sum_over_sites(weights, effects)
+        return WeightedFit(weights, mean, covariance, effects - mean)
     coefficients = np.einsum("fpq,qf->pf", covariance, design.T @ (weights * effects))
     return WeightedFit(weights, coefficients, covariance, effects - design @ coefficients)
 
 
-def cross_products(weights: Numbers, design: Numbers) -> Numbers:
-    """X'WX of every feature.
+def is_mean(design: Numbers) -> bool:
+    """Whether the design is a column of ones: the regression is a weighted mean.
 
     Parameters
     ----------
-    weights : ndarray of shape (n_sites, n_features)
-        Weights.
     design : ndarray of shape (n_sites, n_terms)
         Design columns.
+
+    Returns
+    -------
+    bool
+        True if so.
+    """
+    return design.shape[1] == 1 and bool((design == 1).all())
+
+
+def sum_over_sites(*factors: Numbers) -> Numbers:
+    """Sum over sites of the product of all factors, without storing the product.
+
+    Parameters
+    ----------
+    *factors : ndarray of shape (n_sites, n_features)
+        One to three factors.
+
+    Returns
+    -------
+    ndarray of shape (n_features,)
+        Sums.
+    """
+    if len(factors) == 1:
+        return np.asarray(factors[0].sum(axis=0))
+    return np.asarray(np.einsum(",".join(["sf"] * len(factors)) + "->f", *factors))
+
+
+def cross_products(design: Numbers, *factors: Numbers) -> Numbers:
+    """X'DX of every feature, where the diagonal of D is the product of the factors.
+
+    Parameters
+    ----------
+    design : ndarray of shape (n_sites, n_terms)
+        Design columns X.
+    *factors : ndarray of shape (n_sites, n_features)
+        One to three factors, such as weights.
 
     Returns
     -------
     ndarray of shape (n_features, n_terms, n_terms)
         Cross-products.
     """
+    if is_mean(design):
+        return sum_over_sites(*factors)[:, None, None]
     n_sites, n_terms = design.shape
+    weights = math.prod(factors[1:], start=factors[0])
     products = (design[:, :, None] * design[:, None, :]).reshape(n_sites, n_terms**2)
     return np.ascontiguousarray((products.T @ weights).T).reshape(-1, n_terms, n_terms)
 
