@@ -13,7 +13,7 @@ import isoscan as iso
 from isoscan.combat.moments import Scans
 from isoscan.evaluation import site_tests
 from isoscan.nifti.sources import as_source
-from isoscan.volumes import harmonizing, stream
+from isoscan.volumes import harmonizing, stream, voxel_moments
 
 OPTIONS = {
     "linear": {"preserve": "age + C(sex)"},
@@ -66,7 +66,7 @@ def test_methods_that_need_all_subjects_work_in_memory(study, method, kind, opti
 def test_size_of_the_blocks_does_not_matter(study, monkeypatch, scans, voxels):
     expected, one = iso.harmonize_volumes(study.arrays, study.people, mask=study.mask)
     monkeypatch.setattr(stream, "SCANS_AT_A_TIME", scans)
-    monkeypatch.setattr(stream, "VOXELS_AT_A_TIME", voxels)
+    monkeypatch.setattr(voxel_moments, "VOXELS_AT_A_TIME", voxels)
     found, many = iso.harmonize_volumes(study.arrays, study.people, mask=study.mask)
     assert np.abs(np.array(found) - np.array(expected)).max() < 1e-10
     assert np.abs(one.site_f - many.site_f).max() < 1e-8

@@ -57,10 +57,13 @@ def test_a_model_adapts_to_a_new_site_of_any_size(study, monkeypatch, prior):
     new = make_study({"XYZ": 40}, seed=9, ages=(35, 65))
     new.arrays["sub-007"][5, 4, 4] = np.nan
     most = []
-    read_table = stream.read_table
-    monkeypatch.setattr(
-        stream, "read_table", lambda maps, *rest: most.append(len(maps)) or read_table(maps, *rest)
-    )
+    start_reading = stream.start_reading
+
+    def count_maps(pool, maps, *rest):
+        most.append(len(maps))
+        return start_reading(pool, maps, *rest)
+
+    monkeypatch.setattr(stream, "start_reading", count_maps)
     adapted = model.adapt(new.arrays, new.people, prior=prior)
     assert adapted.estimator.sites_ == ["KCL", "MUC", "OSL", "XYZ"]
     assert max(most) == 16 and sum(most) == 40  # never more in memory

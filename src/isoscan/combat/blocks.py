@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
@@ -106,6 +107,29 @@ def run_parallel(
             return [work(item) for item in items]
         with ThreadPoolExecutor(workers) as pool:
             return list(pool.map(work, items))
+
+
+@contextmanager
+def thread_pool(n_jobs: int | None = None) -> Iterator[ThreadPoolExecutor]:
+    """Threads for work that is handed out piece by piece.
+
+    Parameters
+    ----------
+    n_jobs : int, optional
+        Number of threads; None or -1 for all processors this process may use.
+
+    Yields
+    ------
+    ThreadPoolExecutor
+        Each of its threads computes with one thread. After an error, what has not begun is
+        not done.
+    """
+    with _threadpools().limit(limits=1, user_api="blas"):
+        pool = ThreadPoolExecutor(count_workers(n_jobs))
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 @cache

@@ -25,8 +25,9 @@ from isoscan.errors import (
 from isoscan.labels import as_labels
 from isoscan.nifti.sources import Source
 from isoscan.volumes.outputs import Results
+from isoscan.volumes.reading import values_at
 from isoscan.volumes.space_needed import require_memory
-from isoscan.volumes.stream import SCANS_AT_A_TIME, Progress, values_at
+from isoscan.volumes.stream import SCANS_AT_A_TIME, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

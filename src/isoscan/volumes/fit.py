@@ -21,9 +21,10 @@ from isoscan.volumes.apply import Site, labels_of
 from isoscan.volumes.coverage import Missing, VoxelNames, covered
 from isoscan.volumes.masks import Mask
 from isoscan.volumes.model import VolumeModel
+from isoscan.volumes.reading import read_table
 from isoscan.volumes.site_tests import site_f_before_and_after
 from isoscan.volumes.space_needed import bytes_in_memory, bytes_to_stream, require_memory
-from isoscan.volumes.stream import Gathered, Progress, gather_moments, read_table
+from isoscan.volumes.stream import Gathered, Progress, gather_moments
 
 
 def fit_sources(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from isoscan.combat.blocks import run_parallel
 from isoscan.nifti.maps import read_flat
 from isoscan.volumes.masks import Mask
-from isoscan.volumes.stream import values_at
+from isoscan.volumes.reading import values_at
 
 MOST_SITES, SCANS_SHOWN, _VOXELS_COUNTED = 12, 8, 20_000
 

@@ -12,7 +12,8 @@ from isoscan.combat.container import Container
 from isoscan.combat.moments import Moments
 from isoscan.errors import ModelFileError
 from isoscan.tables.write import write_atomically
-from isoscan.volumes.stream import Gathered, VoxelMoments
+from isoscan.volumes.stream import Gathered
+from isoscan.volumes.voxel_moments import VoxelMoments
 
 MOMENTS = Container("isoscan-moments", 1, "moments", "moments")
 
@@ -88,7 +89,7 @@ def read_shard(path: Path, plan: str, sampled: NDArray[np.intp], n_scans: int) -
     moments.scans[sites], moments.zeros[sites] = arrays["scans"], arrays["zeros"]
     for tile, site in facts["tiles"]:
         parts = {name: arrays[f"{tile}-{site}-{name}"] for name in _PARTS}
-        moments.tiles[tile, site] = Moments(**parts)
+        moments.put(tile, site, Moments(**parts))
     sample = np.zeros((n_scans, len(sampled)), dtype=arrays["sample"].dtype)
     sample[rows] = arrays["sample"]
     return Gathered(moments, sampled, sample, rows)

@@ -1,29 +1,33 @@
 """Gather moments from a stream of maps: what is kept does not grow with their number.
 
-Maps come in blocks of a few scans of one site. Each block is cut into tiles of voxels that
-fit the processor's cache; the moments of a tile are merged with those of the scans before.
-Parts of the work give the same kind of result, to be merged: shards, or other computers.
+Maps come in blocks of a few scans of one site. While one block is worked on, the next is read.
+Each block is cut into tiles of voxels; the moments of a tile are merged with those of the scans
+before. Parts of the work give the same kind of result, to be merged: shards, or other computers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from itertools import cycle, groupby
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isoscan.combat.blocks import run_parallel
-from isoscan.combat.moments import Moments, Scans, collect, merge
+from isoscan.combat.blocks import run_parallel, thread_pool
+from isoscan.combat.moments import Moments, Scans
+from isoscan.nifti.scratch import Scratch
 from isoscan.nifti.sources import Source
+from isoscan.volumes.reading import Reading, ahead, start_reading
+from isoscan.volumes.site_sums import SiteSums
+from isoscan.volumes.voxel_moments import Room, VoxelMoments, columns_of, n_tiles
 
 SCANS_AT_A_TIME = 16
-VOXELS_AT_A_TIME = 1 << 15
 _MOST_SAMPLED, _MOST_CELLS = 256, 1 << 20
-_SHARED = ("count", "covariate_mean", "covariate_products")
 
-Array = NDArray[np.float64]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Progress = Callable[[str, int, int], None]
@@ -41,198 +45,6 @@ def silent(stage: str, done: int, total: int) -> None:
     total : int
         Of how many.
     """
-
-
-@dataclass
-class VoxelMoments:
-    """Moments of all voxels of a mask, of the scans seen so far.
-
-    Attributes
-    ----------
-    n_sites : int
-        Number of sites.
-    n_voxels : int
-        Number of voxels in the mask.
-    tiles : dict
-        Moments of one site and one tile of voxels, by tile and site.
-    zeros : ndarray of int, shape (n_sites, n_voxels)
-        Scans whose value is exactly 0.
-    scans : ndarray of shape (n_sites, 1)
-        Scans, missing values included.
-    """
-
-    n_sites: int
-    n_voxels: int
-    tiles: dict[tuple[int, int], Moments] = field(default_factory=dict)
-    zeros: NDArray[np.int32] = field(init=False)
-    scans: NDArray[np.float64] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.scans = np.zeros((self.n_sites, 1))
-        self.zeros = np.zeros((self.n_sites, self.n_voxels), dtype=np.int32)
-
-    def add(self, site: int, table: NDArray[Any], covariates: Array, n_jobs: int | None) -> None:
-        """Add scans of one site.
-
-        Parameters
-        ----------
-        site : int
-            Number of the site.
-        table : ndarray of shape (n_scans, n_voxels)
-            Values; NaN where missing.
-        covariates : ndarray of shape (n_scans, n_columns)
-            Their design rows.
-        n_jobs : int or None
-            Number of threads.
-        """
-        scans = Scans(np.arange(len(table)), np.array([0, len(table)]), covariates)
-        assert scans.centred is not None  # shared by the threads: computed once, before them
-
-        def add_tile(tile: int) -> None:
-            columns = slice(tile * VOXELS_AT_A_TIME, (tile + 1) * VOXELS_AT_A_TIME)
-            part = table[:, columns]
-            moments = collect(part, scans, first_column=columns.start)
-            before = self.tiles.get((tile, site))
-            self.tiles[tile, site] = moments if before is None else merge(before, moments)
-            self.zeros[site, columns] += (part == 0).sum(axis=0, dtype=np.int32)
-
-        self.scans[site] += len(table)
-        run_parallel(add_tile, range(-(-self.n_voxels // VOXELS_AT_A_TIME)), n_jobs)
-
-    def merge(self, other: VoxelMoments) -> None:
-        """Add the scans that another part of the work has seen.
-
-        Parameters
-        ----------
-        other : VoxelMoments
-            Of the same sites, voxels and covariates.
-        """
-        for place, moments in other.tiles.items():
-            before = self.tiles.get(place)
-            self.tiles[place] = moments if before is None else merge(before, moments)
-        self.zeros += other.zeros
-        self.scans += other.scans
-
-    def count(self) -> NDArray[np.float64]:
-        """Scans with a value, shape (n_sites, n_voxels)."""
-        count = np.zeros((self.n_sites, self.n_voxels))
-        for (tile, site), moments in self.tiles.items():
-            start = tile * VOXELS_AT_A_TIME
-            count[site, start : start + moments.n_features] = moments.count[0]
-        return count
-
-    def at(self, voxels: NDArray[np.intp]) -> Moments:
-        """Moments of all sites at some voxels.
-
-        Parameters
-        ----------
-        voxels : ndarray of int
-            Numbers of the voxels within the mask, ascending.
-
-        Returns
-        -------
-        Moments
-            As if collected from a table of these voxels.
-        """
-        tiles = voxels // VOXELS_AT_A_TIME
-        parts = []
-        for tile in np.unique(tiles).tolist():
-            columns = voxels[tiles == tile] - tile * VOXELS_AT_A_TIME
-            of_sites = [_at(self.tiles[tile, site], columns) for site in range(self.n_sites)]
-            parts.append(_joined(of_sites, axis=0))
-        return self._plain(_joined(parts, axis=-1))
-
-    def _plain(self, moments: Moments) -> Moments:
-        """Without missing values, counts and moments of covariates are those of any voxel."""
-        if not moments.has_missing or (moments.count != self.scans).any():
-            return moments
-        return replace(moments, **{name: getattr(moments, name)[..., :1] for name in _SHARED})
-
-
-def _at(moments: Moments, columns: NDArray[np.intp]) -> Moments:
-    """Some of the features."""
-    if len(columns) == moments.n_features:
-        return moments
-    return Moments(
-        **{
-            name: value if value.shape[-1] == 1 else value[..., columns]
-            for name, value in vars(moments).items()
-        }
-    )
-
-
-def _joined(parts: Sequence[Moments], axis: int) -> Moments:
-    """Put sites below each other, or voxels beside each other.
-
-    Counts and moments of covariates are shared by all voxels unless values are missing.
-    """
-    if len(parts) == 1:
-        return parts[0]
-    shared = all(not part.has_missing for part in parts)
-    joined = {}
-    for name in vars(parts[0]):
-        values = [getattr(part, name) for part in parts]
-        if name in _SHARED and shared:
-            joined[name] = np.concatenate(values, axis=0) if axis == 0 else values[0]
-            continue
-        if name in _SHARED:
-            values = [
-                np.broadcast_to(value, (*value.shape[:-1], part.n_features))
-                for value, part in zip(values, parts, strict=True)
-            ]
-        joined[name] = np.concatenate(values, axis=axis)
-    return Moments(**joined)
-
-
-def read_table(
-    sources: Sequence[Source], voxels: NDArray[np.intp], dtype: np.dtype[Any], n_jobs: int | None
-) -> NDArray[Any]:
-    """Read a few maps into a table.
-
-    Parameters
-    ----------
-    sources : sequence of Source
-        Maps.
-    voxels : ndarray of int
-        Positions of the voxels in storage order.
-    dtype : dtype
-        Of the table.
-    n_jobs : int or None
-        Number of threads.
-
-    Returns
-    -------
-    ndarray of shape (n_maps, n_voxels)
-        Values; NaN where they are missing or infinite.
-    """
-    table = np.empty((len(sources), len(voxels)), dtype=dtype)
-
-    def read(row: int) -> None:
-        table[row] = values_at(sources[row].flat(), voxels)
-
-    run_parallel(read, range(len(sources)), n_jobs)
-    return table
-
-
-def values_at(flat: NDArray[Any], voxels: NDArray[np.intp]) -> NDArray[Any]:
-    """Values inside a mask; NaN where they are not finite.
-
-    Parameters
-    ----------
-    flat : ndarray
-        All values of a map.
-    voxels : ndarray of int
-        Positions.
-
-    Returns
-    -------
-    ndarray of shape (n_voxels,)
-        A copy.
-    """
-    values = flat[voxels]
-    if not np.isfinite(values.sum()):
-        values[~np.isfinite(values)] = np.nan
-    return values
 
 
 def in_blocks(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
@@ -342,19 +154,82 @@ def gather_moments(
         Independent of the size of the blocks, up to rounding.
     """
     blocks = blocks_of(scans) if blocks is None else blocks
-    moments = VoxelMoments(len(scans.sites), len(voxels))
     sampled = sampled_voxels(len(voxels), len(scans.order))
-    sample = np.zeros((len(scans.order), len(sampled)), dtype=dtype)
     seen = np.concatenate([scans.order[part] for _, part in blocks])
-    done = 0
-    for site, part in blocks:
-        rows = scans.order[part]
-        table = read_table([sources[row] for row in rows], voxels, dtype, n_jobs)
-        sample[rows] = table[:, sampled]
-        moments.add(site, table, scans.covariates[part], n_jobs)
-        done += len(rows)
-        progress("fit", done, len(seen))
-    return Gathered(moments, sampled, sample, seen)
+    found = Gathered(
+        VoxelMoments(len(scans.sites), len(voxels)),
+        sampled,
+        np.zeros((len(scans.order), len(sampled)), dtype=dtype),
+        seen,
+    )
+    with thread_pool(n_jobs) as pool:
+        gathering = _Gathering(pool, scans, found, [site for site, _ in blocks])
+        most = max(part.stop - part.start for _, part in blocks)
+        tables = cycle(np.empty((2, most, len(voxels)), dtype=dtype))
+
+        def start(block: tuple[int, slice]) -> Reading:
+            maps = [sources[row] for row in scans.order[block[1]]]
+            return start_reading(pool, maps, voxels, next(tables), gathering.scratch)
+
+        done = 0
+        for site, of_site in groupby(ahead(blocks, start), key=lambda item: item[0][0]):
+            gathering.begin(site)
+            for (_, part), reading in of_site:
+                gathering.add(part, reading)
+                done += len(reading.table)
+                progress("fit", done, len(seen))
+            gathering.finish()
+    found.moments.together = gathering.together()
+    return found
+
+
+class _Gathering:
+    """Adds blocks of maps to the moments of their sites, one site after the other."""
+
+    def __init__(self, pool: Executor, scans: Scans, found: Gathered, sites: Sequence[int]) -> None:
+        self.pool, self.scans, self.found, self.scratch = pool, scans, found, Scratch()
+        self.places = {site: place for place, site in enumerate(dict.fromkeys(sites))}
+        n_voxels, n_columns = found.moments.n_voxels, scans.covariates.shape[1]
+        self.room = Room.make(len(self.places), n_columns, n_voxels)
+        self.tiles = range(n_tiles(n_voxels))
+
+    def begin(self, site: int) -> None:
+        self.sums = SiteSums(site, self.scans, self.room, self.places[site], self.scratch)
+
+    def add(self, part: slice, reading: Reading) -> None:
+        """Add a block of maps when it is there."""
+        complete, table = reading.wait(), reading.table
+        zeros = self.found.moments.zeros[self.sums.site]
+
+        def add_tile(tile: int) -> None:
+            self.sums.add(tile, table, part, complete=complete)
+            columns = columns_of(tile, len(zeros))
+            none = table[:, columns] == 0
+            if none.any():
+                zeros[columns] += none.sum(axis=0, dtype=np.int32)
+
+        list(self.pool.map(add_tile, self.tiles))
+        self.found.sample[self.scans.order[part]] = table[:, self.found.sampled]
+        self.found.moments.scans[self.sums.site] += len(table)
+
+    def finish(self) -> None:
+        """Turn the sums of the site into moments."""
+        list(self.pool.map(partial(self.sums.finish, moments=self.found.moments), self.tiles))
+
+    def together(self) -> Moments | None:
+        """Moments of all tiles, which lie side by side if nothing is missing."""
+        moments, sites = self.found.moments, range(self.found.moments.n_sites)
+        if list(self.places) != list(sites) or any(m.has_missing for m in moments.tiles.values()):
+            return None
+        first = [moments.tiles[0, site] for site in sites]
+        return Moments(
+            count=moments.scans,
+            covariate_mean=np.concatenate([m.covariate_mean for m in first]),
+            feature_mean=self.room.mean,
+            covariate_products=np.concatenate([m.covariate_products for m in first]),
+            cross_products=self.room.cross_products,
+            feature_squares=self.room.squares,
+        )
 
 
 def sampled_voxels(n_voxels: int, n_scans: int) -> NDArray[np.intp]:
