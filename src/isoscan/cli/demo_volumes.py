@@ -15,7 +15,7 @@ def run(
     output: Path, *, overwrite: bool, resolution: int = 2, scans_per_site: Sequence[int] = SITES
 ) -> None:
     """Simulate maps, harmonize them, and say how close to the truth the result is."""
-    from isoscan.cli.volumes import _shown
+    from isoscan.cli.volumes_progress import shown
     from isoscan.harmonizing import require_free
     from isoscan.volumes import harmonize_volumes
     from isoscan.volumes.simulated import simulate_maps
@@ -26,7 +26,7 @@ def run(
     template = read_template(resolution)
     truth = simulate_maps(template, maps, scans_per_site=scans_per_site, random_state=7)
     paths = {scan: maps / path for scan, path in truth.people.path.items()}
-    with _shown() as progress:
+    with shown() as progress:
         written, model = harmonize_volumes(
             paths,
             truth.people,

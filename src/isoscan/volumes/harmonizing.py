@@ -13,6 +13,7 @@ from isoscan.errors import OutputExistsError
 from isoscan.nifti.maps import map_bytes
 from isoscan.volumes.apply import Outside, Site, harmonize_sources
 from isoscan.volumes.coverage import Missing
+from isoscan.volumes.damaged import Bad, all_named, list_damaged
 from isoscan.volumes.effect_maps import header_of
 from isoscan.volumes.fit import fit_sources
 from isoscan.volumes.job import Job, make_estimator
@@ -35,6 +36,7 @@ def harmonize_volumes(
     method: str = "combat",
     missing: Missing = "keep",
     outside: Outside = "zero",
+    bad: Bad = "error",
     output: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -69,6 +71,9 @@ def harmonize_volumes(
         leave such voxels out; or refuse. Nothing is filled with zeros.
     outside : {"zero", "keep", "nan"}
         What voxels outside the mask become.
+    bad : {"error", "skip"}
+        Maps that cannot be read: refuse them, all by name; or leave them out of everything,
+        with a warning, and list them in ``skipped.tsv`` in the folder of results.
     output : path-like, optional
         Folder for the harmonized maps, the model, the mask and maps of the site effects;
         without it, maps are returned.
@@ -113,12 +118,10 @@ def harmonize_volumes(
     if preserve is not None:
         options = {"preserve": preserve, **options}
     estimator = make_estimator(method, options)
-    job = Job.prepare(volumes, covariates, mask, mask_threshold)
+    job = Job.prepare(volumes, covariates, mask, mask_threshold, bad, progress)
     job.leave_out_single_scans(estimator, site)
     if output is None:
-        model = fit_sources(
-            estimator, job.sources, job.people, site, job.mask, missing, progress
-        )  # fmt: skip
+        model = _fitted(estimator, job, site, missing, progress)
         return _applied(model, job, site, outside, None, progress), model
     settings = {"method": method, "options": plain_options(estimator), "site": site}
     settings |= {"missing": missing, "outside": outside, "mask": job.mask.hash_}
@@ -132,12 +135,11 @@ def harmonize_volumes(
             overwrite=overwrite,
             n_voxels=len(job.mask.voxels) if outside == "zero" else job.mask.grid.n_voxels,
         )
+        list_damaged(results, job.damaged, job.people, overwrite=overwrite)
         if results.journal.is_done(MODEL):
             model = VolumeModel.load(Path(output) / MODEL)
         else:
-            model = fit_sources(
-                estimator, job.sources, job.people, site, job.mask, missing, progress
-            )
+            model = _fitted(estimator, job, site, missing, progress)
             write_model_files(model, results)
         return _applied(model, job, site, outside, results, progress), model
 
@@ -152,6 +154,9 @@ def fit_volumes(
     mask_threshold: float | None = None,
     method: str = "combat",
     missing: Missing = "keep",
+    bad: Bad = "error",
+    output: str | Path | None = None,
+    overwrite: bool = False,
     progress: Progress = silent,
     **options: Any,
 ) -> VolumeModel:
@@ -175,6 +180,12 @@ def fit_volumes(
         One of the methods of `harmonize_volumes`.
     missing : {"keep", "exclude", "error"}
         What to do with voxels without a finite value at some scans.
+    bad : {"error", "skip"}
+        Maps that cannot be read: refuse them, or leave them out with a warning.
+    output : path-like, optional
+        Folder for the model, the mask and maps of the site effects.
+    overwrite : bool
+        Replace results that exist.
     progress : callable
         Told the stage, how many maps are done, and of how many.
     **options : object
@@ -188,9 +199,21 @@ def fit_volumes(
     if preserve is not None:
         options = {"preserve": preserve, **options}
     estimator = make_estimator(method, options)
-    job = Job.prepare(volumes, covariates, mask, mask_threshold)
+    if output is not None:
+        require_empty(Path(output), overwrite=overwrite)
+    job = Job.prepare(volumes, covariates, mask, mask_threshold, bad, progress)
     job.leave_out_single_scans(estimator, site)
-    return fit_sources(estimator, job.sources, job.people, site, job.mask, missing, progress)
+    model = _fitted(estimator, job, site, missing, progress)
+    if output is not None:
+        save_fit(model, Path(output), job, overwrite=overwrite)
+    return model
+
+
+def _fitted(
+    estimator: Any, job: Job, site: Site, missing: Missing, progress: Progress
+) -> VolumeModel:
+    with all_named(job.sources, job.people.index):
+        return fit_sources(estimator, job.sources, job.people, site, job.mask, missing, progress)
 
 
 def _applied(
@@ -201,7 +224,8 @@ def _applied(
     results: Results | None,
     progress: Progress,
 ) -> list[Any]:
-    return harmonize_sources(model, job.sources, job.people, site, outside, results, progress)
+    with all_named(job.sources, job.people.index):
+        return harmonize_sources(model, job.sources, job.people, site, outside, results, progress)
 
 
 def write_model_files(model: VolumeModel, results: Results) -> None:
@@ -224,7 +248,7 @@ def write_model_files(model: VolumeModel, results: Results) -> None:
     results.add(MODEL, model.to_bytes())
 
 
-def save_fit(model: VolumeModel, folder: Path, *, overwrite: bool) -> None:
+def save_fit(model: VolumeModel, folder: Path, job: Job, *, overwrite: bool) -> None:
     """Write a model, its mask and its maps of site effects into a folder.
 
     Parameters
@@ -233,13 +257,17 @@ def save_fit(model: VolumeModel, folder: Path, *, overwrite: bool) -> None:
         Fitted model.
     folder : Path
         Where they go.
+    job : Job
+        What it was fitted on; knows which maps were left out.
     overwrite : bool
         Replace results that exist.
     """
     require_empty(folder, overwrite=overwrite)
     with only_run_in(folder):
         journal = Journal(folder, model.hash_, resume=False, overwrite=overwrite)
-        write_model_files(model, Results(folder, [], journal))
+        results = Results(folder, [], journal)
+        list_damaged(results, job.damaged, job.people, overwrite=overwrite)
+        write_model_files(model, results)
 
 
 def require_empty(folder: Path, *, overwrite: bool) -> None:

@@ -16,10 +16,11 @@ from isoscan.nifti.grids import Grid, most_common, require_one_grid
 from isoscan.nifti.headers import require_comparable
 from isoscan.nifti.sources import ArrayMap, FileMap, Source
 from isoscan.volumes.apply import Site, labels_of
+from isoscan.volumes.damaged import Bad, Damaged, all_named
 from isoscan.volumes.fit import streams
 from isoscan.volumes.masks import Mask, common_voxels, read_mask, require_same_grid
 from isoscan.volumes.matching import grids_of, match_volumes, on_grid
-from isoscan.volumes.stream import in_blocks
+from isoscan.volumes.stream import Progress, in_blocks, silent
 
 
 class Job:
@@ -33,14 +34,28 @@ class Job:
         One row per map, in the same order.
     mask : Mask
         On the grid of the maps.
+    damaged : sequence of Damaged
+        Maps that were left out because they cannot be read.
     """
 
-    def __init__(self, sources: list[Source], people: pd.DataFrame, mask: Mask) -> None:
-        self.sources, self.people, self.mask = sources, people, mask
+    def __init__(
+        self,
+        sources: list[Source],
+        people: pd.DataFrame,
+        mask: Mask,
+        damaged: Sequence[Damaged] = (),
+    ) -> None:
+        self.sources, self.people, self.mask, self.damaged = sources, people, mask, [*damaged]
 
     @classmethod
     def prepare(
-        cls, volumes: Any, covariates: pd.DataFrame, mask: Any, threshold: float | None
+        cls,
+        volumes: Any,
+        covariates: pd.DataFrame,
+        mask: Any,
+        threshold: float | None,
+        bad: Bad = "error",
+        progress: Progress = silent,
     ) -> Job:
         """Match maps and people, and find the voxels to harmonize.
 
@@ -54,24 +69,32 @@ class Job:
             Voxels to harmonize; None for those that all maps have.
         threshold : float or None
             What exceeds it is inside.
+        bad : {"error", "skip"}
+            Maps that cannot be read: refuse them, or leave them out.
+        progress : callable
+            Told the stage, how many maps are done, and of how many.
 
         Returns
         -------
         Job
-            Nothing but headers and the mask is read, unless there is no mask.
+            Nothing but headers and the mask is read, unless there is no mask or maps that cannot
+            be read are left out.
         """
-        sources, people = match_volumes(volumes, covariates)
+        matched = match_volumes(volumes, covariates, bad, progress=progress)
+        sources, people = matched.sources, matched.people
         require_comparable([s.name for s in sources if isinstance(s, FileMap)])
         if mask is None:
             _, grid = _one_grid(sources)
-            return cls(sources, people, common_voxels(sources, grid, in_blocks))
+            with all_named(sources, people.index):
+                inside = common_voxels(sources, grid, in_blocks)
+            return cls(sources, people, inside, matched.damaged)
         inside, source = read_mask(mask, threshold)
         sources = on_grid(sources, inside.grid, placed=not isinstance(source, ArrayMap))
         name, grid = _one_grid(sources)
         if isinstance(source, ArrayMap) and source.grid.shape == grid.shape:
             inside = Mask(grid, inside.voxels)
         require_same_grid(inside, source.name, grid, name)
-        return cls(sources, people, inside)
+        return cls(sources, people, inside, matched.damaged)
 
     def leave_out_single_scans(self, estimator: Any, site: Site) -> None:
         """Leave out maps that a model which drops sites of one scan could not harmonize.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,39 @@ import pandas as pd
 
 from isoscan.errors import DataError, UnmatchedRowsError, count, name_some
 from isoscan.nifti.grids import Grid
-from isoscan.nifti.sources import ArrayMap, FileMap, Source, as_source
+from isoscan.nifti.sources import ArrayMap, FileMap, Source
 from isoscan.tables.align import align_rows, require_unique
+from isoscan.volumes.damaged import Bad, Damaged, find_damaged, open_maps, refuse, warn_of
+from isoscan.volumes.stream import Progress, silent
 
 
-def match_volumes(volumes: Any, covariates: pd.DataFrame) -> tuple[list[Source], pd.DataFrame]:
+@dataclass(frozen=True)
+class Matched:
+    """Maps that can be read, and whose they are.
+
+    Attributes
+    ----------
+    sources : list of Source
+        Maps.
+    people : DataFrame
+        One row per map, in the same order.
+    damaged : list of Damaged
+        Maps that were left out because they cannot be read.
+    """
+
+    sources: list[Source]
+    people: pd.DataFrame
+    damaged: list[Damaged]
+
+
+def match_volumes(
+    volumes: Any,
+    covariates: pd.DataFrame,
+    bad: Bad = "error",
+    *,
+    without: Collection[str] = (),
+    progress: Progress = silent,
+) -> Matched:
     """Bring maps and covariates together: by id where maps have ids, else by position.
 
     Parameters
@@ -26,19 +54,50 @@ def match_volumes(volumes: Any, covariates: pd.DataFrame) -> tuple[list[Source],
         Maps by scan id, or in the order of the covariates.
     covariates : DataFrame
         One row per scan, indexed by its id.
+    bad : {"error", "skip"}
+        Maps that cannot be read: refuse them all by name, or leave them out. To leave them
+        out, all files are read.
+    without : collection of str
+        Scans that are left out beforehand.
+    progress : callable
+        Told the stage, how many maps are done, and of how many.
 
     Returns
     -------
-    sources : list of Source
+    Matched
         In the order of the maps.
-    covariates : DataFrame
-        In the same order.
 
     Raises
     ------
     UnmatchedRowsError
         If numbers or ids do not agree.
+    ImageFileError, MissingFileError
+        If maps cannot be read, and `bad` is "error".
     """
+    if bad not in ("error", "skip"):
+        raise DataError(f"bad must be 'error' or 'skip', got {bad!r}.")
+    found, people = _pairs(volumes, covariates)
+    kept = [row for row, scan in enumerate(people.index) if str(scan) not in without]
+    people = people.iloc[kept]
+    opened, damaged = open_maps([found[row] for row in kept], people.index)
+    if bad == "error":
+        refuse(damaged, len(kept))
+    sources = [source for source in opened if source is not None]
+    people = people[[source is not None for source in opened]]
+    if bad == "error":
+        return Matched(sources, people, [])
+    unread = find_damaged(sources, people.index, progress)
+    sound = [str(scan) not in {one.scan for one in unread} for scan in people.index]
+    damaged += unread
+    warn_of(damaged, len(kept))
+    if not any(sound):
+        refuse(damaged, len(kept))
+    sources = [source for source, is_sound in zip(sources, sound, strict=True) if is_sound]
+    return Matched(sources, people[sound], damaged)
+
+
+def _pairs(volumes: Any, covariates: pd.DataFrame) -> tuple[list[Any], pd.DataFrame]:
+    """Maps as they were given, and the rows that belong to them."""
     if not isinstance(covariates, pd.DataFrame):
         raise DataError(
             f"covariates must be a DataFrame with one row per map, got {type(covariates).__name__}."
@@ -47,12 +106,10 @@ def match_volumes(volumes: Any, covariates: pd.DataFrame) -> tuple[list[Source],
         ids = pd.Index([*volumes.keys()])
         require_unique(ids, "maps")
         covariates = align_rows(covariates, ids, what="covariates", rows="maps", extra="ignore")
-        found = [*volumes.values()] if isinstance(volumes, Mapping) else volumes.tolist()
-    else:
-        found = _in_row_order(volumes, covariates)
-        require_unique(covariates.index, "covariates")
-    names = [f"map '{scan}'" for scan in covariates.index]
-    return [as_source(*pair) for pair in zip(found, names, strict=True)], covariates
+        return [*volumes.values()] if isinstance(volumes, Mapping) else volumes.tolist(), covariates
+    found = _in_row_order(volumes, covariates)
+    require_unique(covariates.index, "covariates")
+    return found, covariates
 
 
 def _in_row_order(volumes: Any, covariates: pd.DataFrame) -> list[Any]:

@@ -22,10 +22,11 @@ from isoscan.nifti.grids import Grid, make_grid, require_one_grid
 from isoscan.nifti.headers import Header
 from isoscan.nifti.sources import Source
 from isoscan.volumes.apply import Outside, Site, harmonize_sources, labels_of
+from isoscan.volumes.damaged import Bad, all_named, list_damaged
 from isoscan.volumes.effect_maps import header_of, site_maps, spread_out
 from isoscan.volumes.journal import only_run_in
 from isoscan.volumes.masks import Mask
-from isoscan.volumes.matching import grids_of, match_volumes, on_grid
+from isoscan.volumes.matching import Matched, grids_of, match_volumes, on_grid
 from isoscan.volumes.outputs import run_folder
 from isoscan.volumes.space_needed import bytes_to_stream, require_memory
 from isoscan.volumes.stream import Progress, gather_moments, silent
@@ -79,6 +80,7 @@ class VolumeModel:
         output: str | Path | None = None,
         outside: Outside = "zero",
         unknown_sites: Literal["error", "estimate", "skip"] | None = None,
+        bad: Bad = "error",
         overwrite: bool = False,
         resume: bool = False,
         progress: Progress = silent,
@@ -99,6 +101,9 @@ class VolumeModel:
             What voxels outside the mask become.
         unknown_sites : {"error", "estimate", "skip"}, optional
             What to do with sites the model has not seen; as the estimator says by default.
+        bad : {"error", "skip"}
+            Maps that cannot be read: refuse them, all by name; or leave them out, with a
+            warning, and list them in ``skipped.tsv``.
         overwrite : bool
             Replace results that exist.
         resume : bool
@@ -116,10 +121,13 @@ class VolumeModel:
         DataError
             If the maps do not lie on the grid of the model, or do not fit it otherwise.
         """
-        sources, people = self._read(volumes, covariates)
-        model = self._answering(unknown_sites)._with_unknown(sources, people, site)
+        matched = self._read(volumes, covariates, bad, progress)
+        sources, people = matched.sources, matched.people
+        with all_named(sources, people.index):
+            model = self._answering(unknown_sites)._with_unknown(sources, people, site)
         if output is None:
-            return harmonize_sources(model, sources, people, site, outside, None, progress)
+            with all_named(sources, people.index):
+                return harmonize_sources(model, sources, people, site, outside, None, progress)
         settings = {"model": self.hash_, "unknown": unknown_sites, "outside": outside, "site": site}
         with only_run_in(Path(output)):
             results = run_folder(
@@ -131,7 +139,9 @@ class VolumeModel:
                 overwrite=overwrite,
                 n_voxels=len(self.mask.voxels) if outside == "zero" else self.grid.n_voxels,
             )
-            return harmonize_sources(model, sources, people, site, outside, results, progress)
+            list_damaged(results, matched.damaged, people, overwrite=overwrite)
+            with all_named(sources, people.index):
+                return harmonize_sources(model, sources, people, site, outside, results, progress)
 
     def adapt(
         self,
@@ -140,6 +150,7 @@ class VolumeModel:
         *,
         site: str = "site",
         prior: Literal["own", "training"] = "own",
+        bad: Bad = "error",
     ) -> Self:
         """Learn new sites from their maps; what is known about the others does not move.
 
@@ -153,6 +164,8 @@ class VolumeModel:
             Column with the site.
         prior : {"own", "training"}
             Shrink towards the new site's own voxels, or towards what training sites show.
+        bad : {"error", "skip"}
+            Maps that cannot be read: refuse them, or leave them out with a warning.
 
         Returns
         -------
@@ -164,13 +177,17 @@ class VolumeModel:
         DataError
             If a site is known already, or the method cannot learn new sites.
         """
-        return self._learn(*self._read(volumes, covariates), site, prior)
+        matched = self._read(volumes, covariates, bad, silent)
+        with all_named(matched.sources, matched.people.index):
+            return self._learn(matched.sources, matched.people, site, prior)
 
-    def _read(self, volumes: Any, covariates: pd.DataFrame) -> tuple[list[Source], pd.DataFrame]:
-        sources, people = match_volumes(volumes, covariates)
-        sources = on_grid(sources, self.grid)
+    def _read(
+        self, volumes: Any, covariates: pd.DataFrame, bad: Bad, progress: Progress
+    ) -> Matched:
+        matched = match_volumes(volumes, covariates, bad, progress=progress)
+        sources = on_grid(matched.sources, self.grid)
         require_one_grid(grids_of(sources), self.grid, "the model")
-        return sources, people
+        return replace(matched, sources=sources)
 
     def _learn(self, sources: list[Source], people: pd.DataFrame, site: Site, prior: str) -> Self:
         if not hasattr(self.estimator, "adapt"):

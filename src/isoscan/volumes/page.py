@@ -13,6 +13,7 @@ import numpy as np
 
 from isoscan.errors import count
 from isoscan.tables.write import write_atomically
+from isoscan.volumes.damaged import Damaged
 from isoscan.volumes.figures import (
     as_webp,
     draw_histograms,
@@ -58,6 +59,7 @@ def write_page(
     after: Sequence[Path],
     labels: Sequence[str],
     *,
+    skipped: Sequence[Damaged] = (),
     overwrite: bool = False,
 ) -> Path:
     """Write figures of maps before and after, and a page that holds them.
@@ -72,6 +74,8 @@ def write_page(
         Files, in the same order.
     labels : sequence of str
         Site of each.
+    skipped : sequence of Damaged
+        Maps that were left out because they cannot be read.
     overwrite : bool
         Replace files that exist.
 
@@ -90,7 +94,7 @@ def write_page(
     pictures = draw_all(shown, model)
     for name, content in pictures.items():
         write_atomically(folder / FIGURES / f"{name}.webp", content, overwrite=overwrite)
-    page = render_page(shown, model, pictures, np.asarray(labels, dtype=str).tolist())
+    page = render_page(shown, model, pictures, np.asarray(labels, dtype=str).tolist(), skipped)
     write_atomically(folder / PAGE, page.encode(), overwrite=overwrite)
     return folder / PAGE
 
@@ -130,7 +134,11 @@ def draw_all(shown: Shown, model: VolumeModel) -> dict[str, bytes]:
 
 
 def render_page(
-    shown: Shown, model: VolumeModel, pictures: Mapping[str, bytes], labels: Sequence[str]
+    shown: Shown,
+    model: VolumeModel,
+    pictures: Mapping[str, bytes],
+    labels: Sequence[str],
+    skipped: Sequence[Damaged] = (),
 ) -> str:
     """Put figures and numbers into one HTML page.
 
@@ -144,6 +152,8 @@ def render_page(
         WebP images by name.
     labels : sequence of str
         Site of every map.
+    skipped : sequence of Damaged
+        Maps that were left out because they cannot be read.
 
     Returns
     -------
@@ -170,6 +180,7 @@ def render_page(
         rows=_rows(shown, labels),
         note=_note(shown),
         figures=figures,
+        skipped=skipped,
     )
 
 

@@ -47,6 +47,8 @@ class Plan:
         Fingerprint of maps, covariates, options and versions.
     table : dict
         Where the maps are listed, if the command line made the plan.
+    skipped : list of str
+        Scans that are left out because their maps cannot be read.
     """
 
     folder: Path
@@ -58,6 +60,7 @@ class Plan:
     outside: Outside
     run: str
     table: dict[str, Any]
+    skipped: list[str]
 
     def moments_path(self, shard: int) -> Path:
         """File with the moments of a shard.
@@ -109,6 +112,7 @@ class Plan:
             "outside": self.outside,
             "run": self.run,
             "table": self.table,
+            "skipped": self.skipped,
             "shape": list(self.mask.grid.shape),
             "affine": self.mask.grid.affine.tolist(),
         }
@@ -144,5 +148,5 @@ class Plan:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in facts["options"].items()
         }
-        names = "n_shards site missing outside run table".split()
+        names = "n_shards site missing outside run table skipped".split()
         return cls(folder, mask, options=options, **{name: facts[name] for name in names})

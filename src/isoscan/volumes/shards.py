@@ -29,6 +29,7 @@ from isoscan.errors import (
 from isoscan.nifti.grids import require_one_grid
 from isoscan.volumes.apply import Outside, harmonize_sources, labels_of
 from isoscan.volumes.coverage import Missing
+from isoscan.volumes.damaged import Bad, all_named, list_damaged
 from isoscan.volumes.fit import finish_fit, space_of
 from isoscan.volumes.harmonizing import MODEL, write_model_files
 from isoscan.volumes.job import (
@@ -60,6 +61,7 @@ def plan_shards(
     mask_threshold: float | None = None,
     missing: Missing = "keep",
     outside: Outside = "zero",
+    bad: Bad = "error",
     overwrite: bool = False,
     table: dict[str, Any] | None = None,
     **options: Any,
@@ -88,6 +90,9 @@ def plan_shards(
         What to do with voxels without a finite value at some scans.
     outside : {"zero", "keep", "nan"}
         What voxels outside the mask become.
+    bad : {"error", "skip"}
+        Maps that cannot be read: refuse those whose header is damaged, all by name; or read
+        all files now, and leave out those that are damaged, for good.
     overwrite : bool
         Replace a plan, and results, that exist.
     table : dict, optional
@@ -109,7 +114,7 @@ def plan_shards(
     if preserve is not None:
         options = {"preserve": preserve, **options}
     estimator = make_estimator("combat", options)
-    job = Job.prepare(volumes, covariates, mask, mask_threshold)
+    job = Job.prepare(volumes, covariates, mask, mask_threshold, bad)
     require_files(job.sources)
     job.leave_out_single_scans(estimator, site)
     settings = plain_options(estimator)
@@ -124,7 +129,7 @@ def plan_shards(
     asked |= {"missing": missing, "outside": outside}
     with only_run_in(folder):
         _clear(folder, overwrite=overwrite)
-        run = run_folder(
+        results = run_folder(
             folder,
             job.sources,
             job.people,
@@ -132,8 +137,10 @@ def plan_shards(
             resume=False,
             overwrite=overwrite,
             n_voxels=len(job.mask.voxels) if outside == "zero" else job.mask.grid.n_voxels,
-        ).journal.run
-        plan = Plan(folder, job.mask, n_shards=shards, run=run, table=table or {}, **asked)
+        )
+        list_damaged(results, job.damaged, job.people, overwrite=overwrite)
+        asked |= {"table": table or {}, "skipped": [one.scan for one in job.damaged]}
+        plan = Plan(folder, job.mask, n_shards=shards, run=results.journal.run, **asked)
         plan.save()
     return plan
 
@@ -191,15 +198,18 @@ def gather_shard(
         len(job.mask.voxels), job.mask.grid.n_voxels, n_sites, scans.covariates.shape[1]
     )
     require_memory(needed, f"Gathering moments of {count(n_sites, 'site')}")
-    gathered = gather_moments(
-        [job.sources[row] for row in rows],
-        scans,
-        job.mask.voxels,
-        common_dtype(job.sources),
-        blocks=blocks,
-        n_jobs=estimator.n_jobs,
-        progress=progress,
-    )
+    sources = [job.sources[row] for row in rows]
+    own = np.concatenate([scans.order[part] for _, part in blocks])
+    with all_named([sources[row] for row in own], job.people.index[rows[own]]):
+        gathered = gather_moments(
+            sources,
+            scans,
+            job.mask.voxels,
+            common_dtype(job.sources),
+            blocks=blocks,
+            n_jobs=estimator.n_jobs,
+            progress=progress,
+        )
     write_shard(path, gathered, plan.run, shard)
     return True
 
@@ -292,17 +302,18 @@ def apply_shard(
             name=f"{SHARDS}/apply-{shard:04d}.jsonl",
         )
         results = Results(plan.folder, [names[row] for row in rows], journal)
-        return harmonize_sources(
-            model, sources, people, plan.site, plan.outside, results, progress
-        )  # fmt: skip
+        with all_named(sources, people.index):
+            return harmonize_sources(
+                model, sources, people, plan.site, plan.outside, results, progress
+            )
 
 
 def _take_up(folder: str | Path, volumes: Any, covariates: pd.DataFrame) -> tuple[Plan, Job, Any]:
     """Read the plan, and make sure that the job is still the one that was planned."""
     plan = Plan.read(folder)
     estimator = make_estimator("combat", plan.options)
-    sources, people = match_volumes(volumes, covariates)
-    job = Job(sources, people, plan.mask)
+    matched = match_volumes(volumes, covariates, without=plan.skipped)
+    job = Job(matched.sources, matched.people, plan.mask)
     with _quiet():
         job.leave_out_single_scans(estimator, plan.site)
     require_one_grid(grids_of(job.sources), plan.mask.grid, "the plan")

@@ -29,6 +29,7 @@ from isoscan.nifti.sources import Source
 from isoscan.tables.write import write_atomically
 from isoscan.volumes.apply import Outside, harmonize_sources, labels_of
 from isoscan.volumes.coverage import Missing
+from isoscan.volumes.damaged import Bad, all_named, list_damaged
 from isoscan.volumes.fit import finish_fit, space_of
 from isoscan.volumes.harmonizing import MODEL, write_model_files
 from isoscan.volumes.job import (
@@ -66,6 +67,7 @@ def harmonize_with_dask(
     mask_threshold: float | None = None,
     missing: Missing = "keep",
     outside: Outside = "zero",
+    bad: Bad = "error",
     overwrite: bool = False,
     resume: bool = False,
     progress: Progress = silent,
@@ -95,6 +97,9 @@ def harmonize_with_dask(
         What to do with voxels without a finite value at some scans.
     outside : {"zero", "keep", "nan"}
         What voxels outside the mask become.
+    bad : {"error", "skip"}
+        Maps that cannot be read: refuse them, all by name; or leave them out, with a warning,
+        and list them in ``skipped.tsv``. This process looks for them.
     overwrite : bool
         Replace results that exist.
     resume : bool
@@ -122,13 +127,14 @@ def harmonize_with_dask(
     if preserve is not None:
         options = {"preserve": preserve, **options}
     estimator = make_estimator("combat", options)
-    job = Job.prepare(volumes, covariates, mask, mask_threshold)
+    job = Job.prepare(volumes, covariates, mask, mask_threshold, bad, progress)
     require_files(job.sources)
     job.leave_out_single_scans(estimator, site)
     settings = {"tasks": BLOCKS_PER_TASK, "options": plain_options(estimator), "site": site}
     settings |= {"missing": missing, "outside": outside, "mask": job.mask.hash_}
     rows, scans = learn_scans(estimator, job, site)
-    with only_run_in(folder), _connected(client) as workers:
+    named = all_named(job.sources, job.people.index)
+    with only_run_in(folder), _connected(client) as workers, named:
         results = run_folder(
             folder,
             job.sources,
@@ -138,6 +144,7 @@ def harmonize_with_dask(
             overwrite=overwrite,
             n_voxels=len(job.mask.voxels) if outside == "zero" else job.mask.grid.n_voxels,
         )
+        list_damaged(results, job.damaged, job.people, overwrite=overwrite)
         if results.journal.is_done(MODEL):
             model = VolumeModel.load(folder / MODEL)
         else:
@@ -151,15 +158,31 @@ def harmonize_with_dask(
         return [results.path(row) for row in range(len(job.sources))], model
 
 
-@contextmanager
-def _connected(client: Any) -> Iterator[Any]:
+def import_distributed() -> Any:
+    """Import the package distributed.
+
+    Returns
+    -------
+    module
+        The package.
+
+    Raises
+    ------
+    MissingPackageError
+        If it is not installed.
+    """
     try:
-        distributed = import_module("distributed")
+        return import_module("distributed")
     except ImportError:
         raise MissingPackageError(
             "clusters need the package dask with distributed. Install it: "
             "pip install 'isoscan[volumes]'."
         ) from None
+
+
+@contextmanager
+def _connected(client: Any) -> Iterator[Any]:
+    distributed = import_distributed()
     if client is not None:
         yield client
         return
