@@ -45,11 +45,11 @@ from isoscan.volumes.outputs import Results, run_folder
 from isoscan.volumes.stream import (
     Gathered,
     Progress,
-    VoxelMoments,
     blocks_of,
     gather_moments,
     silent,
 )
+from isoscan.volumes.voxel_moments import VoxelMoments
 
 BLOCKS_PER_TASK = 2
 MAPS_PER_TASK = 32
