@@ -9,11 +9,14 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
-from many_sites import AFFINE
+from many_sites import AFFINE, write_image
 
 import isoscan as iso
+from isoscan.nifti.sources import as_source
 from isoscan.volumes.journal import Journal, only_run_in
+from isoscan.volumes.outputs import output_names
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -178,7 +181,27 @@ def test_maps_of_one_name_are_named_after_their_scans(study, tmp_path):
         paths[scan] = path.rename(tmp_path / "in" / scan / "FA.nii.gz")
     mask = nib.Nifti1Image(study.mask, AFFINE)
     found, _ = iso.harmonize_volumes(paths, study.people, mask=mask, output=tmp_path / "out")
-    assert found[1].name == "sub-001_desc-harmonized.nii.gz"
+    assert found[1].name == "sub-001_desc-harmonized_FA.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["sub-1_FA.nii.gz"], ["sub-1_desc-harmonized_FA.nii.gz"]),
+        (["sub-1_space-MNI_desc-eddy_FA.nii"], ["sub-1_space-MNI_desc-harmonized_FA.nii"]),
+        (["FA.nii.gz", "MD.nii.gz"], ["FA_desc-harmonized.nii.gz", "MD_desc-harmonized.nii.gz"]),
+        (["a/FA.nii", "b/FA.nii"], [f"sub-1_ses-{n}_desc-harmonized_FA.nii.gz" for n in (1, 2)]),
+        (["a/1.2.nii", "b/1.2.nii"], [f"sub-1_ses-{n}_desc-harmonized.nii.gz" for n in (1, 2)]),
+    ],
+)
+def test_names_follow_bids(tmp_path, names, expected):
+    paths = [tmp_path / name for name in names]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        write_image(path, np.ones((3, 3, 3), dtype="f4"))
+    scans = pd.Index([f"sub-1_ses-{n + 1}" for n in range(len(paths))])
+    sources = [as_source(path, "map") for path in paths]
+    assert output_names(sources, pd.DataFrame(index=scans)) == expected
 
 
 def test_arrays_without_an_affine_are_not_written(study, tmp_path):

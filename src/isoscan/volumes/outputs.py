@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from numpy.typing import NDArray
 
 from isoscan.combat.store import software_versions
 from isoscan.errors import DataError, OutputExistsError
 from isoscan.nifti.compression import compressor
-from isoscan.nifti.headers import Header
-from isoscan.nifti.maps import map_bytes
 from isoscan.nifti.sources import ArrayMap, FileMap, Source
 from isoscan.volumes.effect_maps import as_part
 from isoscan.volumes.journal import Journal, fingerprint
@@ -68,39 +65,48 @@ class Results:
         """
         return self.journal.is_done(self.names[row])
 
-    def write(self, row: int, flat: NDArray[Any], header: Header) -> bytes:
-        """Write a map.
+    def is_compressed(self, row: int) -> bool:
+        """Whether a map is written as ``.nii.gz``.
 
         Parameters
         ----------
         row : int
             Number of the map.
-        flat : ndarray of shape (n_voxels,)
-            Values in storage order.
-        header : Header
-            Of the map it was made of.
 
         Returns
         -------
-        bytes
-            What was written, to be noted.
+        bool
+            As its input was.
         """
-        name = self.names[row]
-        content = map_bytes(flat, header, compressed=name.endswith(".gz"))
-        self.journal.write(name, content)
-        return content
+        return self.names[row].endswith(".gz")
 
-    def note(self, row: int, content: bytes) -> None:
-        """Note that a map is finished.
+    def write(self, row: int, content: bytes) -> str:
+        """Write a map; several threads may do so.
 
         Parameters
         ----------
         row : int
             Number of the map.
         content : bytes
-            What was written.
+            The file.
+
+        Returns
+        -------
+        str
+            Its SHA-256, to be noted.
         """
-        self.journal.note(self.names[row], content)
+        self.journal.write(self.names[row], content)
+        return hashlib.sha256(content).hexdigest()
+
+    def note(self, hashes: Mapping[int, str]) -> None:
+        """Note that maps are finished.
+
+        Parameters
+        ----------
+        hashes : mapping of {int: str}
+            SHA-256 by number of the map.
+        """
+        self.journal.note_hashes({self.names[row]: sha256 for row, sha256 in hashes.items()})
 
     def add(self, name: str, content: bytes) -> None:
         """Write and note another file, unless that is done.
@@ -223,7 +229,8 @@ def output_names(sources: Sequence[Source], people: pd.DataFrame) -> list[str]:
     """
     names = [_named_after(source) for source in sources]
     if None in names or max(Counter(names).values(), default=1) > 1:
-        names = [f"{as_part(str(scan))}_desc-harmonized.nii.gz" for scan in people.index]
+        kind = _common_kind(sources)
+        names = [f"{_entities(str(scan))}_desc-harmonized{kind}.nii.gz" for scan in people.index]
     repeated = [name for name, times in Counter(names).items() if times > 1]
     if repeated:
         raise DataError(
@@ -238,9 +245,23 @@ def _named_after(source: Source) -> str | None:
     if not isinstance(source, FileMap):
         return None
     stem, dot, suffix = source.name.partition(".nii")
-    before, underscore, kind = stem.rpartition("_")
-    inserted = f"{before}_desc-harmonized_{kind}" if underscore else f"{stem}_desc-harmonized"
-    return inserted + dot + suffix
+    *entities, kind = stem.split("_")
+    if not entities:
+        return f"{stem}_desc-harmonized{dot}{suffix}"
+    kept = [entity for entity in entities if not entity.startswith("desc-")]
+    return "_".join([*kept, "desc-harmonized", kind]) + dot + suffix
+
+
+def _entities(scan: str) -> str:
+    return "_".join(as_part(part) for part in scan.split("_"))
+
+
+def _common_kind(sources: Sequence[Source]) -> str:
+    """What all file names end with before the suffix, such as FA."""
+    files = [source.name for source in sources if isinstance(source, FileMap)]
+    kinds = {name.partition(".nii")[0].rpartition("_")[2] for name in files}
+    kind = kinds.pop() if len(kinds) == 1 and len(files) == len(sources) else ""
+    return f"_{kind}" if kind.isalnum() else ""
 
 
 def _identity(source: Source) -> list[Any]:
