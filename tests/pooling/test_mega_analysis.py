@@ -187,9 +187,33 @@ def test_empty_and_constant_measures_are_named_and_the_others_stay(cohort, model
     assert {"roi1", "roi2"} <= set(found.notes.feature)
 
 
-def test_a_covariate_that_follows_from_others_is_refused_by_name(cohort) -> None:
+@pytest.mark.parametrize("model", ["fixed", "intercept", "slope", "heteroscedastic"])
+def test_a_covariate_that_follows_from_others_is_refused_by_name(cohort, model) -> None:
     measures, people = cohort
     twice = people.assign(months=12 * people.age)
-    for model in ("intercept", "slope"):
-        with pytest.raises(DesignError, match="'months' is determined"):
-            ask((measures, twice), model, adjust="age + months")
+    with pytest.raises(DesignError, match="'months' is determined"):
+        ask((measures, twice), model, adjust="age + months")
+
+
+@pytest.mark.parametrize("model", ["fixed", "heteroscedastic"])
+def test_a_covariate_that_sites_determine_changes_nothing_and_is_named(cohort, model) -> None:
+    measures, people = cohort
+    tesla = people.site.isin(["site1", "site4"]) * 1.5 + 1.5
+    found = ask((measures, people.assign(tesla=tesla)), model, adjust="tesla + age + sex")
+    assert found.redundant == ("tesla",)
+    assert "sites determine 'tesla'" in found.conventions
+    np.testing.assert_allclose(found.table.se, ask(cohort, model).table.se, rtol=1e-9)
+    assert not len(found.notes)
+
+
+def test_a_covariate_that_sites_determine_in_some_scans_is_named_there(cohort) -> None:
+    measures, people = cohort
+    only_one = people.site != "site2"
+    scanner = np.where(only_one, (people.site == "site1") * 1.0, np.arange(len(people)) % 2)
+    holes = measures.assign(roi2=measures.roi2.where(only_one))
+    for model in ("fixed", "heteroscedastic"):
+        found = ask((holes, people.assign(scanner=scanner)), model, adjust="scanner + age + sex")
+        assert found.redundant == ()
+        assert found.notes.to_dict("records") == [
+            {"feature": "roi2", "note": "'scanner' determined by sites"}
+        ]

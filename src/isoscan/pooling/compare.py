@@ -24,7 +24,7 @@ from isoscan.pooling.multiplicity import Adjustment, adjust_within
 from isoscan.pooling.one_model import fit_model
 from isoscan.pooling.question import Question, read_question
 from isoscan.pooling.reading import read_strategies
-from isoscan.pooling.sites import site_effects
+from isoscan.pooling.sites import effects_of
 from isoscan.tables.write import write_table
 
 ASSUMES: dict[str, str] = {
@@ -206,17 +206,17 @@ def compare_pooling(
     >>> found.wide("se").iloc[0].round(4)[["meta random", "mega slope", "ComBat"]].tolist()
     [0.0464, 0.049, 0.0249]
     """
-    asked: dict[str, Any] = {
-        "sites": sites,
-        "covariates": covariates,
-        "contrast": contrast,
-        "adjust": adjust,
-        "groups": groups,
-        "drop_incomplete": drop_incomplete,
-    }
-    question = read_question(measures, **asked)
-    effects = site_effects(
-        measures, **asked, kind="beta", min_per_group=min_per_group, min_df=min_df
+    question = read_question(
+        measures,
+        sites=sites,
+        covariates=covariates,
+        contrast=contrast,
+        adjust=adjust,
+        groups=groups,
+        drop_incomplete=drop_incomplete,
+    )
+    effects = effects_of(
+        question, kind="beta", min_per_group=min_per_group, min_df=min_df, level=level
     )
     meta = meta_analysis(effects, level=level, adjust=None)
     fixed = meta_analysis(effects, level=level, adjust=None, method="fe")

@@ -175,7 +175,7 @@ def _find_groups(
     if groups is None:
         raise DesignError(
             f"'{values.name}' has the groups {listed}: say which is the reference and which is "
-            f"compared with it, groups=(reference, compared)."
+            f"compared with it, groups=(reference, compared) or --groups REFERENCE COMPARED."
         )
     wanted = as_labels(groups, str(values.name), warn=False)
     if len(set(wanted)) != 2 or not set(wanted) <= set(present):

@@ -70,6 +70,9 @@ class MegaAnalysis:
         site, term, reason: scans without a covariate.
     site_sd : DataFrame of shape (n_sites, n_features) or None
         Residual standard deviation of each site; for model "heteroscedastic".
+    redundant : tuple of str
+        Covariates that the levels of sites determine, such as the field strength: they change
+        nothing in the models "fixed" and "heteroscedastic".
     """
 
     table: pd.DataFrame
@@ -84,6 +87,7 @@ class MegaAnalysis:
     notes: pd.DataFrame
     left_out: pd.DataFrame
     site_sd: pd.DataFrame | None = None
+    redundant: tuple[str, ...] = ()
 
     @property
     def conventions(self) -> str:
@@ -102,9 +106,10 @@ class MegaAnalysis:
             "heteroscedastic": "REML, degrees of freedom by Welch and Satterthwaite",
         }
         adjusted = f"; p adjusted by {self.adjustment} over features" if self.adjustment else ""
+        redundant = f"; sites determine {name_some(self.redundant)}" if self.redundant else ""
         return (
             f"{self.formula} over {count(self.sites, 'site')}: {MODELS[self.model]} "
-            f"({how[self.model]}); {100 * self.level:g} % intervals{adjusted}."
+            f"({how[self.model]}{redundant}); {100 * self.level:g} % intervals{adjusted}."
         )
 
     def write(self, path: str | Path, *, overwrite: bool = False) -> None:
@@ -201,7 +206,8 @@ def mega_analysis(
     TooFewSitesError
         If there are fewer than two sites.
     DesignError
-        If the contrast is not one column or its groups are not told.
+        If the contrast is not one column or its groups are not told, or if a covariate is
+        determined by others.
     DataError
         If an option is unknown.
 
@@ -326,6 +332,7 @@ def _assemble(
         site_sd=None
         if site_sd is None
         else pd.DataFrame(site_sd, list(names), list(question.features)),
+        redundant=tuple(found.redundant),
     )
 
 

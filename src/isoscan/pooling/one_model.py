@@ -10,7 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from isoscan.combat.mixed import fit_mixed
-from isoscan.errors import ConfoundedDesignError, DesignError, TooFewScansError, count
+from isoscan.errors import (
+    ConfoundedDesignError,
+    DesignError,
+    TooFewScansError,
+    count,
+    name_some,
+)
 from isoscan.pooling.own_variances import fit_own_variances
 from isoscan.pooling.question import Question
 from isoscan.pooling.within_site import fit_slope, orthonormal, same_scans
@@ -35,6 +41,8 @@ class Fitted:
         What to know, by position of the feature.
     site_sd : ndarray of shape (n_sites, n_features) or None
         Residual standard deviations of sites, if each has its own.
+    redundant : dict of {str: None}
+        Covariates that the levels of sites determine, in order: they change nothing.
     """
 
     effect: Numbers
@@ -46,6 +54,7 @@ class Fitted:
     singular: NDArray[np.bool_]
     notes: dict[int, str] = field(default_factory=dict)
     site_sd: Numbers | None = None
+    redundant: dict[str, None] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, n_features: int, **more: Any) -> Fitted:
@@ -94,6 +103,7 @@ def fit_model(
     DesignError
         If sites or covariates determine the contrast in every feature.
     """
+    _require_independent(question)
     if model in ("intercept", "slope"):
         return _mixed(question, model, correlated, n_jobs)
     if model == "heteroscedastic":
@@ -138,7 +148,6 @@ def _mixed(question: Question, model: str, correlated: bool, n_jobs: int | None)
     asked = question.asked
     design = np.column_stack([asked.column, np.ones(len(asked.column)), asked.others])
     slope = asked.column if model == "slope" else None
-    _require_independent(question, design)
     fit = fit_mixed(
         question.values, design, question.sites, slope=slope, correlated=correlated, n_jobs=n_jobs
     )
@@ -158,13 +167,13 @@ def _mixed(question: Question, model: str, correlated: bool, n_jobs: int | None)
     )
 
 
-def _require_independent(question: Question, design: Numbers) -> None:
+def _require_independent(question: Question) -> None:
     """Refuse covariates that follow from those before them, by name."""
-    centred = design - design.mean(axis=0)
-    names = [question.asked.name, *question.asked.other_names]
-    dropped = orthonormal(np.delete(centred, 1, axis=1))[1]
+    asked = question.asked
+    columns = np.column_stack([asked.column, asked.others])
+    dropped = orthonormal(columns - columns.mean(axis=0))[1]
     if dropped:
-        name = names[dropped[0]]
+        name = [asked.name, *asked.other_names][dropped[0]]
         raise ConfoundedDesignError(
             f"'{name}' is determined by the contrast and the covariates before it. Drop it from "
             f"adjust.",
@@ -187,10 +196,29 @@ def _least_squares(question: Question, *, with_sites: bool) -> Fitted:
         found.residual_variance[at] = fit.se**2 * _own_part(column, others)
         exact = at[np.isnan(fit.se)].tolist() if not fit.aliased else []
         found.notes.update(dict.fromkeys(exact, EXACT))
+        first = others.shape[1] - asked.others.shape[1]
+        _tell_redundant(found, question, scans, at, [place - first for place in fit.dropped])
         if fit.aliased:
             reason = f"'{asked.name}' is determined by {'sites and ' * with_sites}covariates"
             found.notes.update(dict.fromkeys(at.tolist(), reason))
     return found
+
+
+def _tell_redundant(
+    found: Fitted,
+    question: Question,
+    scans: NDArray[np.bool_],
+    at: NDArray[np.intp],
+    dropped: list[int],
+) -> None:
+    """Name covariates that sites determine; those that do in all scans once, not per feature."""
+    names = [question.asked.other_names[position] for position in dropped]
+    if scans.all():
+        found.redundant.update(dict.fromkeys(names))
+        return
+    own = [name for name in names if name not in found.redundant]
+    if own:
+        found.notes.update(dict.fromkeys(at.tolist(), f"{name_some(own)} determined by sites"))
 
 
 def _own_part(column: Numbers, others: Numbers) -> float:
@@ -206,13 +234,12 @@ def _own_variances(question: Question) -> Fitted:
         len(question.features), site_sd=np.full((len(names), len(question.features)), np.nan)
     )
     for scans, at in same_scans(np.isfinite(question.values)):
-        columns = np.column_stack([asked.column, asked.others])[scans]
         try:
-            codes, present = _enough_scans(question.sites[scans], columns.shape[1])
-            _require_own_part(asked.name, columns, codes)
+            codes, present, columns, dropped = _own_columns(question, scans)
         except (TooFewScansError, DesignError) as refusal:
             found.notes.update(dict.fromkeys(at.tolist(), str(refusal)))
             continue
+        _tell_redundant(found, question, scans, at, dropped)
         values = _of(question, scans, at)
         constant = _constant_somewhere(values, codes)
         found.notes.update(dict.fromkeys(at[constant].tolist(), "it does not vary at a site"))
@@ -243,13 +270,22 @@ def _enough_scans(sites: Any, n_columns: int) -> tuple[NDArray[np.intp], Any]:
     return codes, names
 
 
-def _require_own_part(name: str, columns: Numbers, codes: NDArray[np.intp]) -> None:
-    means = np.array([columns[codes == site].mean(axis=0) for site in range(codes.max() + 1)])
+def _own_columns(
+    question: Question, scans: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], Any, Numbers, list[int]]:
+    """Site of each scan, the sites, columns that vary within sites, and covariates that do not."""
+    asked = question.asked
+    codes, present = _enough_scans(question.sites[scans], 1 + asked.others.shape[1])
+    columns = np.column_stack([asked.column, asked.others])[scans]
+    means = np.array([columns[codes == site].mean(axis=0) for site in range(len(present))])
     within = columns - means[codes]
-    size = np.sqrt((within**2).sum(axis=0))
     spread = np.sqrt(((columns - columns.mean(axis=0)) ** 2).sum(axis=0))
-    if (size <= 1e-9 * spread).any() or np.linalg.matrix_rank(within / size) < len(size):
-        raise DesignError(f"'{name}' or a covariate is determined by sites and other covariates")
+    within[:, np.sqrt((within**2).sum(axis=0)) <= 1e-9 * spread] = 0.0
+    basis, dropped = orthonormal(within[:, 1:])
+    left = within[:, 0] - basis @ (basis.T @ within[:, 0])
+    if np.sqrt(left @ left) <= 1e-9 * spread[0]:
+        raise DesignError(f"'{asked.name}' is determined by sites and covariates")
+    return codes, present, np.delete(columns, [1 + position for position in dropped], 1), dropped
 
 
 def _constant_somewhere(values: Numbers, codes: NDArray[np.intp]) -> NDArray[np.bool_]:

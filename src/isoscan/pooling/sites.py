@@ -13,7 +13,7 @@ from scipy.stats import t as student
 from isoscan.errors import DataError, TooFewScansError, count, name_some
 from isoscan.pooling import effect_sizes
 from isoscan.pooling.contrast import Contrast
-from isoscan.pooling.question import read_question
+from isoscan.pooling.question import Question, read_question
 from isoscan.pooling.site_table import KINDS, SiteEffects
 from isoscan.pooling.within_site import SlopeFit, fit_slope, same_scans
 
@@ -109,6 +109,30 @@ def site_effects(
         groups=groups,
         drop_incomplete=drop_incomplete,
     )
+    return effects_of(question, kind=kind, min_per_group=min_per_group, min_df=min_df, level=level)
+
+
+def effects_of(
+    question: Question, *, kind: Kind | None, min_per_group: int, min_df: int, level: float
+) -> SiteEffects:
+    """Regress site by site, once the question was read; see `site_effects`.
+
+    Parameters
+    ----------
+    question : Question
+        Measures, sites and the contrast.
+    kind : {"d", "g", "z", "r", "beta"} or None
+        Kind of effect.
+    min_per_group, min_df : int
+        Sites with less are left out.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    SiteEffects
+        Effects of all sites.
+    """
     values, labels, features = question.values, question.sites, question.features
     asked = question.asked
     left_out = {
