@@ -41,7 +41,7 @@ def phantom(name):
         head=found["head"] > 0,
         hat=found["hat"] > 0,
         artifacts=found["art"] > 0,
-        rotation=found["rot"] > 0,
+        frame=found["rot"] > 0,
         zooms=tuple(float(mm) for mm in np.float32(found["zooms"])),
     )
 
@@ -72,7 +72,7 @@ def mni_brain():
         head=brain,
         hat=~brain,
         artifacts=none,
-        rotation=none,
+        frame=none,
         zooms=(1.0, 1.0, 1.0),
     )
 

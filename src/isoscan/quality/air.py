@@ -19,6 +19,7 @@ GLABELLA, INION = (0.0, 90.0, -14.0), (0.0, -120.0, -14.0)
 
 _DEVIATIONS, _NEAR = 10.0, 0.1
 _LEAST_FRAME, _LEAST_AIR = 500, 10
+_BELOW_CENTRE = 22.0  # of a brain of 1.5 L; of the brain of MNI152, 23.5 mm
 
 
 def find_frame(raw: Array) -> Mask:
@@ -43,12 +44,18 @@ def find_frame(raw: Array) -> Mask:
 
 
 def find_hat(
-    head: Mask, frame: Mask, affine: Array, to_template: Array | None, definition: Definition
+    head: Mask,
+    frame: Mask,
+    brain: Mask,
+    affine: Array,
+    to_template: Array | None,
+    definition: Definition,
 ) -> Mask:
     """Find the air around the top of the head.
 
     Air below the back of the skull is left out, and in the front half all air below the
-    brows, where moving eyes leave traces.
+    brows, where moving eyes leave traces. In MNI space both lie 22 mm below the centre of
+    the brain; without a template, that is where the air ends.
 
     Parameters
     ----------
@@ -56,10 +63,12 @@ def find_hat(
         Mask of the head; axes run right, anterior, superior.
     frame : ndarray of bool
         Frame without image.
+    brain : ndarray of bool
+        Mask of the brain.
     affine : ndarray of shape (4, 4)
         From voxels to millimetres.
     to_template : ndarray of shape (4, 4) or None
-        From millimetres to those of MNI space; without it the whole air is taken.
+        From millimetres to those of MNI space.
     definition : Definition
         Whether the frame is air.
 
@@ -70,6 +79,9 @@ def find_hat(
     """
     hat = ~head if definition.frame_is_air else ~head & ~frame
     if to_template is None:
+        height = float(np.linalg.norm(affine[:3, 2]))
+        centre = float(np.average(np.arange(brain.shape[2]), weights=brain.sum(axis=(0, 1))))
+        hat[:, :, : max(int(centre - _BELOW_CENTRE / height), 0)] = False
         return np.asarray(hat)
     to_voxels = np.linalg.inv(to_template @ affine)
     brow, back = ((to_voxels @ [*point, 1.0])[2] for point in (GLABELLA, INION))

@@ -35,7 +35,7 @@ class QualityInputs:
         Air around the top of the head, artefacts included.
     artifacts : ndarray of bool
         The part of it that holds ghosts.
-    rotation : ndarray of bool
+    frame : ndarray of bool
         Empty frame around an image that was rotated.
     zooms : tuple of float
         Voxel sizes in millimetres.
@@ -50,7 +50,7 @@ class QualityInputs:
     head: Mask
     hat: Mask
     artifacts: Mask
-    rotation: Mask
+    frame: Mask
     zooms: tuple[float, float, float]
 
     @cached_property

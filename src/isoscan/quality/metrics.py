@@ -152,9 +152,9 @@ def _of_volumes(inputs: QualityInputs, chosen: Definition) -> Metrics:
 def _of_noise(inputs: QualityInputs, chosen: Definition) -> Metrics:
     region = inputs.air if chosen.clean_noise else inputs.hat
     energy = head_to_air_energy(
-        inputs.corrected, inputs.head, np.asarray(~inputs.head & ~inputs.rotation)
+        inputs.corrected, inputs.head, np.asarray(~inputs.head & ~inputs.frame)
     )
-    entropy = focus(inputs.corrected[~inputs.rotation])
+    entropy = focus(inputs.corrected[~inputs.frame])
     if chosen.rounded:
         energy, entropy = round(energy, 4), round(entropy, 4)
     if not chosen.weighted and energy == -1:

@@ -44,7 +44,7 @@ def find_unmeasurable(inputs: QualityInputs) -> list[Unmeasurable]:
     Returns
     -------
     list of Unmeasurable
-        Empty for an image of a head in air with all tissues, registered to a template.
+        Empty for an image of a head in air with all tissues.
     """
     found = []
     if not has_noise(inputs):
@@ -58,9 +58,6 @@ def find_unmeasurable(inputs: QualityInputs) -> list[Unmeasurable]:
     for name, tissue in zip(TISSUES, inputs.tissues, strict=True):
         if tissue.sum(dtype=np.float64) < _LEAST_TISSUE:
             found.append(Unmeasurable(f"no voxel holds {name}", _of_tissue(name)))
-    if inputs.template_tissues is None:
-        overlap = tuple(f"tpm_overlap_{name}" for name in TISSUES)
-        found.append(Unmeasurable("there are no tissues of a template", overlap))
     return found
 
 
