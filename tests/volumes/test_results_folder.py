@@ -126,8 +126,10 @@ def test_results_that_exist_are_not_replaced(study, tmp_path):
         harmonize(study, tmp_path, resume=True, preserve="age")
     assert hashes(tmp_path / "out") == before
     (tmp_path / "out" / "journal.jsonl").unlink()
-    with pytest.raises(iso.errors.OutputExistsError, match="42 more"):
+    with pytest.raises(iso.errors.OutputExistsError, match="85 more"):
         harmonize(study, tmp_path)
+    with pytest.raises(iso.errors.OutputExistsError, match="85 more"):
+        harmonize(study, tmp_path, resume=True)  # nothing says that these are of a stopped run
 
 
 def test_results_changed_by_others_are_made_again(study, tmp_path):
@@ -143,6 +145,7 @@ def test_results_changed_by_others_are_made_again(study, tmp_path):
     assert all(after[name] == before[name] for name in after if name != "journal.jsonl")
 
 
+@pytest.mark.filterwarnings("ignore::isoscan.errors.HarmonizedBeforeWarning")
 def test_inputs_are_never_replaced(study, tmp_path):
     folder = tmp_path / "in"
     paths = study.write(folder)

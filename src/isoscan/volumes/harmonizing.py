@@ -12,6 +12,7 @@ from isoscan.combat.parts import plain_options
 from isoscan.errors import OutputExistsError
 from isoscan.nifti.maps import map_bytes
 from isoscan.volumes.apply import Outside, Site, harmonize_sources
+from isoscan.volumes.bids import describe_results
 from isoscan.volumes.coverage import Missing
 from isoscan.volumes.damaged import Bad, all_named, list_damaged
 from isoscan.volumes.effect_maps import header_of
@@ -131,9 +132,11 @@ def harmonize_volumes(
             job.sources,
             job.people,
             settings,
+            mask=job.mask,
+            outside=outside,
+            n_effects=job.n_effects(site),
             resume=resume,
             overwrite=overwrite,
-            n_voxels=len(job.mask.voxels) if outside == "zero" else job.mask.grid.n_voxels,
         )
         list_damaged(results, job.damaged, job.people, overwrite=overwrite)
         if results.journal.is_done(MODEL):
@@ -141,7 +144,9 @@ def harmonize_volumes(
         else:
             model = _fitted(estimator, job, site, missing, progress)
             write_model_files(model, results)
-        return _applied(model, job, site, outside, results, progress), model
+        written = _applied(model, job, site, outside, results, progress)
+        describe_results(results.folder, results.names, job.sources, model)
+        return written, model
 
 
 def fit_volumes(

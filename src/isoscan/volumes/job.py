@@ -16,6 +16,7 @@ from isoscan.nifti.grids import Grid, most_common, require_one_grid
 from isoscan.nifti.headers import require_comparable
 from isoscan.nifti.sources import ArrayMap, FileMap, Source
 from isoscan.volumes.apply import Site, labels_of
+from isoscan.volumes.bids import warn_if_harmonized
 from isoscan.volumes.damaged import Bad, Damaged, all_named
 from isoscan.volumes.fit import streams
 from isoscan.volumes.masks import Mask, common_voxels, read_mask, require_same_grid
@@ -83,6 +84,7 @@ class Job:
         matched = match_volumes(volumes, covariates, bad, progress=progress)
         sources, people = matched.sources, matched.people
         require_comparable([s.name for s in sources if isinstance(s, FileMap)])
+        warn_if_harmonized(sources)
         if mask is None:
             _, grid = _one_grid(sources)
             with all_named(sources, people.index):
@@ -95,6 +97,23 @@ class Job:
             inside = Mask(grid, inside.voxels)
         require_same_grid(inside, source.name, grid, name)
         return cls(sources, people, inside, matched.damaged)
+
+    def n_effects(self, site: Site) -> int:
+        """Numbers per voxel that a model of this job has, roughly.
+
+        Parameters
+        ----------
+        site : str or sequence of str
+            Column with the site.
+
+        Returns
+        -------
+        int
+            Shift, scale and their errors of every site, and a few more.
+        """
+        columns = [site] if isinstance(site, str) else list(site)
+        n_sites = sum(len(set(labels_of(self.people, name))) for name in columns)
+        return 4 * n_sites + 12
 
     def leave_out_single_scans(self, estimator: Any, site: Site) -> None:
         """Leave out maps that a model which drops sites of one scan could not harmonize.

@@ -22,6 +22,7 @@ from isoscan.nifti.grids import Grid, make_grid, require_one_grid
 from isoscan.nifti.headers import Header
 from isoscan.nifti.sources import Source
 from isoscan.volumes.apply import Outside, Site, harmonize_sources, labels_of
+from isoscan.volumes.bids import describe_results
 from isoscan.volumes.damaged import Bad, all_named, list_damaged
 from isoscan.volumes.effect_maps import header_of, site_maps, spread_out
 from isoscan.volumes.journal import only_run_in
@@ -135,13 +136,18 @@ class VolumeModel:
                 sources,
                 people,
                 settings,
+                mask=self.mask,
+                outside=outside,
                 resume=resume,
                 overwrite=overwrite,
-                n_voxels=len(self.mask.voxels) if outside == "zero" else self.grid.n_voxels,
             )
             list_damaged(results, matched.damaged, people, overwrite=overwrite)
             with all_named(sources, people.index):
-                return harmonize_sources(model, sources, people, site, outside, results, progress)
+                written = harmonize_sources(
+                    model, sources, people, site, outside, results, progress
+                )
+            describe_results(results.folder, results.names, sources, self)
+            return written
 
     def adapt(
         self,

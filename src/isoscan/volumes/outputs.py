@@ -14,8 +14,10 @@ from isoscan.combat.store import software_versions
 from isoscan.errors import DataError, OutputExistsError
 from isoscan.nifti.compression import compressor
 from isoscan.nifti.sources import ArrayMap, FileMap, Source
+from isoscan.volumes.bids import sidecar_of
 from isoscan.volumes.effect_maps import as_part
-from isoscan.volumes.journal import Journal, fingerprint
+from isoscan.volumes.journal import NAME, Journal, fingerprint
+from isoscan.volumes.masks import Mask
 from isoscan.volumes.space_needed import require_disk
 
 
@@ -129,9 +131,11 @@ def run_folder(
     people: pd.DataFrame,
     settings: dict[str, Any],
     *,
+    mask: Mask,
+    outside: str,
+    n_effects: int = 0,
     resume: bool,
     overwrite: bool,
-    n_voxels: int,
 ) -> Results:
     """Prepare a folder for the results of a run, or take up a stopped one.
 
@@ -145,10 +149,14 @@ def run_folder(
         Site and covariates, indexed by scan.
     settings : dict
         Everything else that results depend on.
+    mask : Mask
+        Voxels that are harmonized.
+    outside : {"zero", "keep", "nan"}
+        What the others become.
+    n_effects : int
+        Numbers per voxel that the model has; 0 if none is written.
     resume, overwrite : bool
         Take up a stopped run; or start anew.
-    n_voxels : int
-        Voxels that are not 0 in a result.
 
     Returns
     -------
@@ -165,18 +173,24 @@ def run_folder(
     names = output_names(sources, people)
     _require_affines(sources)
     _spare_inputs(folder, names, sources)
+    if not overwrite and not (folder / NAME).exists():
+        _require_free(folder, [*names, *map(sidecar_of, names)])
+    todo = names if overwrite else [name for name in names if not (folder / name).exists()]
+    n_voxels = len(mask.voxels) if outside == "zero" else mask.grid.n_voxels
+    require_disk(folder, len(todo), n_voxels, more=12 * n_effects * len(mask.voxels))
     run = run_of(sources, people, settings, names)
-    journal = Journal(folder, run, resume=resume, overwrite=overwrite)
-    if not overwrite and not journal.overwrite:
-        existing = [name for name in names if (folder / name).exists()]
-        if existing:
-            raise OutputExistsError(
-                f"{folder} already holds {existing[0]} and {len(existing) - 1} more. Choose "
-                f"another folder, or pass overwrite=True (--overwrite).",
-                files=existing,
-            )
-    require_disk(folder, len(names) - len(journal.finished), n_voxels)
-    return Results(folder, names, journal)
+    return Results(folder, names, Journal(folder, run, resume=resume, overwrite=overwrite))
+
+
+def _require_free(folder: Path, names: Sequence[str]) -> None:
+    existing = [name for name in names if (folder / name).exists()]
+    if existing:
+        rest = f" and {len(existing) - 1} more" if existing[1:] else ""
+        raise OutputExistsError(
+            f"{folder} already holds {existing[0]}{rest}. Choose another folder, or pass "
+            f"overwrite=True (--overwrite).",
+            files=existing,
+        )
 
 
 def run_of(

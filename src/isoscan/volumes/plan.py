@@ -23,6 +23,27 @@ FILE, SHARDS = "plan.isoscan", "shards"
 Item = TypeVar("Item")
 
 
+def cut(items: Sequence[Item], number: int, n_shards: int) -> list[Item]:
+    """Items of one shard: neighbours, and as many as in others, or one more or less.
+
+    Parameters
+    ----------
+    items : sequence
+        Those of the whole job, in order.
+    number : int
+        Number of the shard, from 0.
+    n_shards : int
+        Number of shards.
+
+    Returns
+    -------
+    list
+        A part of them.
+    """
+    first, last = (len(items) * end // n_shards for end in (number, number + 1))
+    return list(items[first:last])
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """A job cut into shards that different computers may work on.
@@ -99,8 +120,7 @@ class Plan:
         """
         if not 1 <= shard <= self.n_shards:
             raise DataError(f"there is no shard {shard}: the plan has shards 1 to {self.n_shards}.")
-        first, last = (len(items) * number // self.n_shards for number in (shard - 1, shard))
-        return list(items[first:last])
+        return cut(items, shard - 1, self.n_shards)
 
     def save(self) -> None:
         """Write the plan into its folder."""

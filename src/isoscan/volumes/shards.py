@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from isoscan.combat import ComBat
+from isoscan.combat.moments import Scans
 from isoscan.combat.parts import plain_options
 from isoscan.errors import (
     DataError,
@@ -28,6 +29,7 @@ from isoscan.errors import (
 )
 from isoscan.nifti.grids import require_one_grid
 from isoscan.volumes.apply import Outside, harmonize_sources, labels_of
+from isoscan.volumes.bids import Links, describe_dataset, describe_maps
 from isoscan.volumes.coverage import Missing
 from isoscan.volumes.damaged import Bad, all_named, list_damaged
 from isoscan.volumes.fit import finish_fit, space_of
@@ -43,7 +45,7 @@ from isoscan.volumes.journal import Journal, only_run_in
 from isoscan.volumes.matching import grids_of, match_volumes
 from isoscan.volumes.model import VolumeModel
 from isoscan.volumes.outputs import Results, output_names, run_folder, run_of
-from isoscan.volumes.plan import FILE, SHARDS, Plan
+from isoscan.volumes.plan import FILE, SHARDS, Plan, cut
 from isoscan.volumes.shard_files import is_finished, read_shard, write_shard
 from isoscan.volumes.space_needed import bytes_to_stream, require_memory
 from isoscan.volumes.stream import Progress, blocks_of, gather_moments, sampled_voxels, silent
@@ -134,15 +136,24 @@ def plan_shards(
             job.sources,
             job.people,
             _settings(asked, job, shards),
+            mask=job.mask,
+            outside=outside,
+            n_effects=job.n_effects(site) + _numbers_exchanged(scans, shards),
             resume=False,
             overwrite=overwrite,
-            n_voxels=len(job.mask.voxels) if outside == "zero" else job.mask.grid.n_voxels,
         )
         list_damaged(results, job.damaged, job.people, overwrite=overwrite)
         asked |= {"table": table or {}, "skipped": [one.scan for one in job.damaged]}
         plan = Plan(folder, job.mask, n_shards=shards, run=results.journal.run, **asked)
         plan.save()
     return plan
+
+
+def _numbers_exchanged(scans: Scans, shards: int) -> int:
+    """Numbers per voxel in the moments of all shards together."""
+    blocks = blocks_of(scans)
+    sites = sum(len({site for site, _ in cut(blocks, number, shards)}) for number in range(shards))
+    return int(sites * (scans.covariates.shape[1] + 2))
 
 
 def _clear(folder: Path, *, overwrite: bool) -> None:
@@ -249,6 +260,7 @@ def combine_shards(
         journal = Journal(plan.folder, plan.run, resume=True, overwrite=True)
         if not journal.is_done(MODEL):
             model = _combined(plan, job, estimator, progress)
+            describe_dataset(plan.folder, Links(plan.folder, job.sources), model)
             write_model_files(model, Results(plan.folder, [], journal))
     return VolumeModel.load(plan.folder / MODEL)
 
@@ -303,9 +315,12 @@ def apply_shard(
         )
         results = Results(plan.folder, [names[row] for row in rows], journal)
         with all_named(sources, people.index):
-            return harmonize_sources(
+            written = harmonize_sources(
                 model, sources, people, plan.site, plan.outside, results, progress
             )
+        links = Links(plan.folder, job.sources)
+        describe_maps(plan.folder, results.names, sources, links, model)
+        return written
 
 
 def _take_up(folder: str | Path, volumes: Any, covariates: pd.DataFrame) -> tuple[Plan, Job, Any]:

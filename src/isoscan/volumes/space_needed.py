@@ -13,6 +13,8 @@ logger = logging.getLogger(__name__)
 _PROGRAM = 150 << 20
 _COMPRESSED = 1.05
 """Values inside the mask can hardly be compressed; zeros around it take no room."""
+_BESIDES = 3 * 4096
+"""The header of a map, its sidecar, and its line in the journal."""
 
 
 def bytes_to_stream(n_voxels: int, n_grid: int, n_sites: int, n_columns: int) -> int:
@@ -87,7 +89,7 @@ def require_memory(needed: int, what: str) -> None:
         )
 
 
-def require_disk(folder: Path, n_maps: int, n_voxels: int) -> None:
+def require_disk(folder: Path, n_maps: int, n_voxels: int, *, more: int = 0) -> None:
     """State how much room the results may take; refuse if that is more than there is.
 
     Parameters
@@ -98,13 +100,15 @@ def require_disk(folder: Path, n_maps: int, n_voxels: int) -> None:
         Maps to write.
     n_voxels : int
         Voxels of each that are not 0.
+    more : int
+        Bytes of everything else: model and maps of the site effects.
 
     Raises
     ------
     OutOfSpaceError
         If less is free.
     """
-    needed = int(n_maps * (4 * n_voxels * _COMPRESSED + 4096))
+    needed = int(n_maps * (4 * n_voxels * _COMPRESSED + _BESIDES)) + more
     free = shutil.disk_usage(folder).free
     logger.info(
         "%d maps need up to %s of disk, %s free.", n_maps, in_gigabytes(needed), in_gigabytes(free)
@@ -156,11 +160,13 @@ def in_gigabytes(n_bytes: int) -> str:
     Returns
     -------
     str
-        Gigabytes with two digits.
+        Gigabytes, or megabytes, with two digits.
 
     Examples
     --------
-    >>> in_gigabytes(876_543_210)
-    '0.88 GB'
+    >>> in_gigabytes(876_543_210), in_gigabytes(421_000)
+    ('0.88 GB', '0.42 MB')
     """
+    if n_bytes < 1e8:
+        return f"{n_bytes / 1e6:.2g} MB"
     return f"{n_bytes / 1e9:.2g} GB" if n_bytes < 1e11 else f"{n_bytes / 1e9:.0f} GB"

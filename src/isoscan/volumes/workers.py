@@ -28,6 +28,7 @@ from isoscan.nifti.maps import map_bytes
 from isoscan.nifti.sources import Source
 from isoscan.tables.write import write_atomically
 from isoscan.volumes.apply import Outside, harmonize_sources, labels_of
+from isoscan.volumes.bids import describe_results
 from isoscan.volumes.coverage import Missing
 from isoscan.volumes.damaged import Bad, all_named, list_damaged
 from isoscan.volumes.fit import finish_fit, space_of
@@ -140,9 +141,11 @@ def harmonize_with_dask(
             job.sources,
             job.people,
             settings,
+            mask=job.mask,
+            outside=outside,
+            n_effects=job.n_effects(site),
             resume=resume,
             overwrite=overwrite,
-            n_voxels=len(job.mask.voxels) if outside == "zero" else job.mask.grid.n_voxels,
         )
         list_damaged(results, job.damaged, job.people, overwrite=overwrite)
         if results.journal.is_done(MODEL):
@@ -155,6 +158,7 @@ def harmonize_with_dask(
             model = replace(model, space=space_of(job.sources[0]))
             write_model_files(model, results)
         _apply(workers, model, job, site, outside, results, progress)
+        describe_results(folder, results.names, job.sources, model)
         return [results.path(row) for row in range(len(job.sources))], model
 
 
