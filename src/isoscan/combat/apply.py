@@ -49,7 +49,7 @@ def harmonize(
     ones = np.column_stack([np.ones(len(scans.order)), scans.covariates])
 
     def apply_block(block: slice) -> None:
-        factor, lines = _affine_maps(model, block)
+        factor, lines = affine_maps(model, block)
         before, after = table[:, block], result[:, block]
         for site, part in scans.present:
             rows = scans.rows[site]
@@ -72,12 +72,27 @@ def harmonize(
     return result
 
 
-def _affine_maps(model: SiteModel, block: slice) -> tuple[Array, Array]:
+def affine_maps(model: SiteModel, block: slice) -> tuple[Array, Array]:
     """Factor of every site; and what is added there, for 1 and a unit of each covariate.
 
     With m what is expected of a scan, s the residual SD, and g and d a site's shift and
     scale, y becomes ((y - m)/s - g)/d s + m' = y/d + m' - m/d - s g/d, where m' leaves
     removed covariates at their mean.
+
+    Parameters
+    ----------
+    model : SiteModel
+        Fitted numbers.
+    block : slice
+        Features.
+
+    Returns
+    -------
+    factor : ndarray of shape (n_sites, n_features of the block)
+        What measures are multiplied with.
+    lines : ndarray of shape (1 + n_covariates, n_sites, n_features of the block)
+        What is added. The reference site, and features that do not vary, are left alone by
+        the caller.
     """
     effects, slopes = model.effects, model.slopes[:, block]
     factor = 1.0 / np.sqrt(effects.variance[:, block])

@@ -134,9 +134,20 @@ class Journal:
         sha256 : str
             Hash of its content.
         """
-        self.finished[name] = sha256
+        self.note_hashes({name: sha256})
+
+    def note_hashes(self, hashes: Mapping[str, str]) -> None:
+        """Note several files at once.
+
+        Parameters
+        ----------
+        hashes : mapping of {str: str}
+            SHA-256 by name.
+        """
+        self.finished |= hashes
+        lines = [_line({"file": name, "sha256": sha256}) for name, sha256 in hashes.items()]
         with self.path.open("ab") as file:
-            file.write(_line({"file": name, "sha256": self.finished[name]}))
+            file.write(b"".join(lines))
             file.flush()
             os.fsync(file.fileno())
 

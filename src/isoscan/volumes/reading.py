@@ -56,10 +56,13 @@ class Reading:
         Where their values go.
     rows : list of Future
         Whether each map is there, and whether it is complete.
+    whole : list of ndarray or None
+        All values of each map, if they were to be kept; when it is there.
     """
 
     table: NDArray[Any]
     rows: list[Future[bool]]
+    whole: list[NDArray[Any] | None]
 
     def wait(self) -> bool:
         """Wait until all maps are there.
@@ -79,6 +82,8 @@ def start_reading(
     voxels: NDArray[np.intp],
     table: NDArray[Any],
     scratch: Scratch,
+    *,
+    whole: bool = False,
 ) -> Reading:
     """Begin to read a few maps into a table.
 
@@ -94,6 +99,8 @@ def start_reading(
         Where values go; NaN where they are missing or infinite.
     scratch : Scratch
         Memory of the threads.
+    whole : bool
+        Whether to keep all values of the maps.
 
     Returns
     -------
@@ -101,21 +108,23 @@ def start_reading(
         To wait for.
     """
     table = table[: len(sources)]
-    rows = [
-        pool.submit(_read_row, source, voxels, row, scratch)
-        for source, row in zip(sources, table, strict=True)
-    ]
-    return Reading(table, rows)
+    kept: list[NDArray[Any] | None] = [None] * len(sources)
+
+    def read(place: int) -> bool:
+        source, row = sources[place], table[place]
+        if whole:
+            flat = kept[place] = source.flat()
+        elif isinstance(source, FileMap):
+            flat = read_flat(source.path, source.checked, scratch=scratch)
+        else:
+            flat = source.flat()
+        return _take(flat, voxels, row)
+
+    return Reading(table, [pool.submit(read, place) for place in range(len(sources))], kept)
 
 
-def _read_row(
-    source: Source, voxels: NDArray[np.intp], row: NDArray[Any], scratch: Scratch
-) -> bool:
-    """Put the values of a map inside a mask into a row; tell whether none is missing."""
-    if isinstance(source, FileMap):
-        flat = read_flat(source.path, source.checked, scratch=scratch)
-    else:
-        flat = source.flat()
+def _take(flat: NDArray[Any], voxels: NDArray[np.intp], row: NDArray[Any]) -> bool:
+    """Put the values inside a mask into a row; tell whether none is missing."""
     if flat.dtype == row.dtype:
         np.take(flat, voxels, out=row, mode="clip")  # the default mode takes a copy
     else:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from isoscan.combat.apply import _affine_maps
+from isoscan.combat.apply import affine_maps
 from isoscan.combat.blocks import for_each_block
 from isoscan.combat.model import SiteModel
 from isoscan.combat.moments import Moments, merge_all
@@ -76,7 +76,7 @@ def harmonized_moments(moments: Moments, model: SiteModel, block: slice) -> Mome
     Moments
         As if the harmonized values had been collected.
     """
-    factor, lines = _affine_maps(model, block)
+    factor, lines = affine_maps(model, block)
     untouched = np.zeros(factor.shape, dtype=bool)
     untouched[:, model.passed_through[block]] = True
     if model.reference is not None:

@@ -9,7 +9,7 @@ worker that died can be done again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -23,8 +23,6 @@ from numpy.typing import NDArray
 from isoscan.combat.moments import Scans
 from isoscan.combat.parts import plain_options
 from isoscan.errors import MissingPackageError
-from isoscan.nifti.headers import Header
-from isoscan.nifti.maps import map_bytes
 from isoscan.nifti.sources import Source
 from isoscan.tables.write import write_atomically
 from isoscan.volumes.apply import Outside, harmonize_sources, labels_of
@@ -317,10 +315,9 @@ class _Receipts(Results):
     def is_done(self, row: int) -> bool:
         return False
 
-    def write(self, row: int, flat: NDArray[Any], header: Header) -> bytes:
-        content = map_bytes(flat, header, compressed=self.names[row].endswith(".gz"))
+    def write(self, row: int, content: bytes) -> str:
         write_atomically(self.path(row), content, overwrite=True)
-        return content
+        return hashlib.sha256(content).hexdigest()
 
-    def note(self, row: int, content: bytes) -> None:
-        self.hashes[self.names[row]] = hashlib.sha256(content).hexdigest()
+    def note(self, hashes: Mapping[int, str]) -> None:
+        self.hashes |= {self.names[row]: sha256 for row, sha256 in hashes.items()}
