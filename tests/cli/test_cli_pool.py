@@ -40,6 +40,10 @@ def test_tables_are_those_of_python(pooled):
     assert pd.read_csv(out / "enigma.tsv", sep="\t").columns[1] == "d_icv"
     assert len(pd.read_csv(out / "strategies.tsv", sep="\t")) == 7 * len(expected)
     assert read_json(out / "strategies.json")["Reading"][0].startswith("Narrower")
+    without = pd.read_csv(out / "leave_one_out.tsv", sep="\t")
+    assert len(without) == len(pd.read_csv(out / "influence.tsv", sep="\t")) == 3 * len(expected)
+    assert "left out" in read_json(out / "leave_one_out.json")["site"]["Description"]
+    assert set(read_json(out / "site_effects.json")) >= {"Description", "effect", "beta_se", "n1"}
 
 
 def test_figures_and_words_are_there(pooled):
@@ -51,6 +55,7 @@ def test_figures_and_words_are_there(pooled):
     assert "conventions of metafor" in done.out
     page = (out / "pool.html").read_text()
     assert page.count("<svg") == 3 and "Narrower is not better" in page
+    assert "<td>mega slope</td>" in page and "leave_one_out.tsv" in page
     assert not any(word in page for word in ("src=", "@import", "<script", "<link"))
     marks = re.findall(r' id="([^"]+)"', page)
     assert len(marks) == len(set(marks))
@@ -89,3 +94,55 @@ def test_a_site_without_a_group_is_named(tmp_path, isoscan):
     assert "Left out: 8 measures at 1 site ('SITE03'): no scan of group 'patient'." in done.out
     reasons = pd.read_csv(out / "skipped.tsv", sep="\t").reason.unique().tolist()
     assert reasons == ["no scan of group 'patient'"]
+
+
+def test_effects_found_at_each_site_are_pooled_without_subjects(study, isoscan):
+    together = study.folder / "together"
+    options = (*ASK, "--min-per-group", "3")
+    isoscan("pool", *study.words, *options, "-o", together)
+    tables = []
+    for site, others in {"SITE01": "23", "SITE02": "13", "SITE03": "12"}.items():
+        words = [word for other in others for word in ("--drop-site", f"SITE0{other}")]
+        own = study.folder / site
+        isoscan("pool", *study.words, *options, *words, "--effects-only", "-o", own)
+        table = pd.read_csv(own / "site_effects.tsv", sep="\t").drop(columns="site")
+        tables.append(study.folder / f"{site}.tsv")
+        table.to_csv(tables[-1], sep="\t", index=False)
+    apart = study.folder / "apart"
+    done = isoscan("pool", *tables, "--forest", "Left-Amygdala", "-o", apart)
+    assert "bounded Knapp-Hartung" in done.out
+    assert {"enigma.tsv", "forest_Left-Amygdala.svg"} <= {file.name for file in apart.iterdir()}
+    one, other = (pd.read_csv(out / "pooled.tsv", sep="\t") for out in (together, apart))
+    pd.testing.assert_frame_equal(one.set_index("feature").loc[other.feature].reset_index(), other)
+    assert "SITE02" in set(pd.read_csv(apart / "leave_one_out.tsv", sep="\t").site)
+    lost = isoscan("pool", study.aseg, "-o", study.folder / "x", code=1)
+    assert "no column 'effect'" in lost.err and "--contrast" in lost.err
+    lost = isoscan("pool", *tables, "--compare", "-o", study.folder / "x", code=2)
+    assert "say what to test" in lost.err
+
+
+def test_sites_may_be_told_by_several_columns(tmp_path, isoscan):
+    def two_columns(measures, people):
+        hospital = people.site.map({"SITE01": "Oslo", "SITE02": "Oslo", "SITE03": "Kiel"})
+        return measures, people.assign(hospital=hospital, scanner="T" + people.site.str[-1])
+
+    study = write_study(tmp_path, two_columns)
+    words = ("--site", "hospital", "--site", "scanner", "--min-per-group", "3")
+    isoscan(
+        "pool", *study.words, *ASK, *words, "--mega", "fixed", "--compare", "-o", tmp_path / "o"
+    )
+    effects = pd.read_csv(tmp_path / "o" / "site_effects.tsv", sep="\t")
+    assert sorted(set(effects.site)) == ["Kiel / T3", "Oslo / T1", "Oslo / T2"]
+    assert set(pd.read_csv(out / "mega_fixed.tsv", sep="\t").k) == {3}
+
+
+def test_a_covariate_that_a_site_cannot_use_is_named(tmp_path, isoscan):
+    def women_only(measures, people):
+        people.loc[people.site == "SITE03", "sex"] = "F"
+        return measures, people
+
+    study = write_study(tmp_path, women_only)
+    out = tmp_path / "out"
+    done = isoscan("pool", *study.words, *ASK, "--min-per-group", "3", "-o", out)
+    assert "Not adjusted for C(sex)[T.M] at 1 site ('SITE03'): it does not vary." in done.out
+    assert pd.read_csv(out / "left_out.tsv", sep="\t").site.tolist() == ["SITE03"]

@@ -60,7 +60,7 @@ def test_agreement_shows_every_strategy(question) -> None:
     many = plot_agreement(compared, most=5)
     assert len(names(many)) == 5
     labels = [text.get_text() for text in many.get_legend().get_texts()]
-    assert labels == list(compared.strategies)
+    assert labels == ["meta random, interval", *compared.strategies]
 
 
 def test_what_is_not_there_is_refused(question) -> None:

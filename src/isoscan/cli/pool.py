@@ -23,7 +23,7 @@ _question, _pooling, _results = under("Question"), under("Pooling"), under("Resu
 @click.argument("measures", nargs=-1, required=True, type=options.EXISTING)
 @options.cohort
 @under("Data")("--drop-site", "dropped", multiple=True, metavar="SITE", help="Leave a site out.")
-@_question("--contrast", required=True, metavar="TERM", help="What to test: diagnosis, or age.")
+@_question("--contrast", metavar="TERM", help="What to test: diagnosis, or age.")
 @_question(
     "--groups",
     nargs=2,
@@ -40,6 +40,11 @@ _question, _pooling, _results = under("Question"), under("Pooling"), under("Resu
 )
 @_question(
     "--min-per-group", default=5, show_default=True, help="Sites with fewer people are left out."
+)
+@_question(
+    "--effects-only",
+    is_flag=True,
+    help="Only write site_effects.tsv, to be pooled elsewhere; one site is enough.",
 )
 @_pooling(
     "--method",
@@ -82,38 +87,62 @@ def command(
     output: Path,
     overwrite: bool,
     dropped: tuple[str, ...],
-    contrast: str,
+    contrast: str | None,
     groups: tuple[str, str] | None,
     adjust: str | None,
+    effects_only: bool,
     models: tuple[str, ...],
     compare: bool,
     forests: tuple[str, ...],
+    kind: str | None,
     min_per_group: int,
     p_adjust: str,
     **rest: Any,
 ) -> None:
     """Pool one effect over the sites of MEASURES, which are not harmonized.
 
-    Writes pooled.tsv and site_effects.tsv with their meaning, leave_one_out.tsv, skipped.tsv
-    if a site lacks something, enigma.tsv for Cohen's d, figures as SVG, and pool.html.
-    """
-    from isoscan.cli.cohort import read_cohort, without_sites
-    from isoscan.cli.pooled import Asked, answer
-    from isoscan.harmonizing import named_in
+    Without --contrast, MEASURES are tables of effects that sites found themselves: site, feature,
+    effect, se (site_effects.tsv is one). A table without a column of sites is one site.
 
-    how = {name: rest.pop(name) for name in ("kind", "method", "test", "preset")}
-    used = named_in(contrast, adjust)
-    cohort = without_sites(read_cohort(measures, needed=used, **rest), dropped)
-    asked = Asked(
-        cohort=cohort,
+    Writes pooled.tsv, site_effects.tsv, leave_one_out.tsv and influence.tsv with their meaning,
+    skipped.tsv if a site lacks something, enigma.tsv for Cohen's d, figures as SVG, and pool.html.
+    """
+    from isoscan.cli import pooled
+
+    how = {name: rest.pop(name) for name in ("method", "test", "preset")}
+    adjustment = None if p_adjust == "none" else p_adjust
+    if contrast is None:
+        asked_for = (groups, adjust, kind, effects_only, models, compare, dropped)
+        if any(asked_for) or rest["participants"]:
+            raise click.UsageError("say what to test: --contrast TERM.")
+        pooled.answer_from_effects(measures, how, adjustment, forests, output, overwrite=overwrite)
+        return
+    asked = pooled.Asked(
+        cohort=_read(measures, contrast, adjust, dropped, rest),
         contrast=contrast,
         groups=groups or None,
         adjust=adjust,
+        kind=kind,
         min_per_group=min_per_group,
-        p_adjust=None if p_adjust == "none" else p_adjust,
+        p_adjust=adjustment,
         models=tuple(dict.fromkeys(models)),
         compare=compare,
-        forests=forests,
-        **how,
     )
-    answer(asked, output, overwrite=overwrite)
+    if effects_only:
+        pooled.only_effects(asked, output, overwrite=overwrite)
+    else:
+        pooled.answer(asked, how, forests, output, overwrite=overwrite)
+
+
+def _read(
+    measures: tuple[Path, ...],
+    contrast: str,
+    adjust: str | None,
+    dropped: tuple[str, ...],
+    rest: dict[str, Any],
+) -> Any:
+    from isoscan.cli.cohort import read_cohort, without_sites
+    from isoscan.harmonizing import named_in
+
+    used = named_in(contrast, adjust)
+    return without_sites(read_cohort(measures, needed=used, **rest), dropped)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 import pandas as pd
 
+from isoscan.cli import pool_words
 from isoscan.cli.cohort import Cohort
-from isoscan.cli.pool_page import write_page
-from isoscan.errors import MissingColumnError, count, name_some
+from isoscan.cli.pool_page import Drawn, write_page
+from isoscan.errors import MissingColumnError, name_some
 from isoscan.harmonizing import require_free
 from isoscan.pooling import (
     MetaAnalysis,
@@ -25,14 +28,15 @@ from isoscan.pooling import (
     plot_forest,
     site_effects,
 )
+from isoscan.pooling.export import describe_effects, describe_sites_left_out
 from isoscan.pooling.site_table import KINDS
-from isoscan.tables import write_table
+from isoscan.tables import read_table, write_table
+from isoscan.tables.write import write_atomically
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
-SHOWN = 10
-SMALL = ["k", "effect", "low", "high", "p", "p_adjusted", "I2"]
+ALWAYS = ("pooled.tsv", "leave_one_out.tsv", "influence.tsv", "effects.svg", "pool.html")
 
 
 @dataclass(frozen=True)
@@ -47,16 +51,16 @@ class Asked:
         What to test, and what to adjust for.
     groups : tuple of (str, str) or None
         Reference and compared group.
-    kind, method, test, preset, p_adjust : str or None
-        How; None for the default.
+    kind : str or None
+        Kind of effect; None for the default.
     min_per_group : int
         Sites with less are left out.
+    p_adjust : str or None
+        Adjustment of p.
     models : tuple of str
         Models over all scans.
     compare : bool
         Whether to compare strategies.
-    forests : tuple of str
-        Measures to draw site by site.
     """
 
     cohort: Cohort
@@ -64,14 +68,10 @@ class Asked:
     groups: tuple[str, str] | None
     adjust: str | None
     kind: Any
-    method: Any
-    test: Any
-    preset: Any
-    p_adjust: Any
     min_per_group: int
+    p_adjust: Any
     models: tuple[Any, ...]
     compare: bool
-    forests: tuple[str, ...]
 
     @property
     def question(self) -> dict[str, Any]:
@@ -85,153 +85,191 @@ class Asked:
             "adjust": self.adjust,
         }
 
+    def effects(self) -> SiteEffects:
+        """Regress within sites."""
+        return site_effects(**self.question, kind=self.kind, min_per_group=self.min_per_group)
 
-def answer(asked: Asked, folder: Path, *, overwrite: bool) -> None:
-    """Pool, write everything into the folder, and print the strongest effects."""
-    unknown = [name for name in asked.forests if name not in asked.cohort.features]
+
+@dataclass
+class Results:
+    """What is written into one folder, and what the page will say."""
+
+    folder: Path
+    overwrite: bool
+    title: str = "Pooled effects"
+    files: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    drawn: list[Drawn] = field(default_factory=list)
+
+    def table(self, name: str, frame: pd.DataFrame, about: Mapping[str, Any] | None = None) -> None:
+        """Write a table and what its columns mean."""
+        write_table(frame, self.folder / name, sidecar=about, overwrite=self.overwrite)
+        self.files.append(name)
+
+    def draw(self, name: str, axes: Axes, caption: str) -> None:
+        """Write a figure as SVG, without a date."""
+        stream = BytesIO()
+        figure = cast(Any, axes.figure)
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+        write_atomically(self.folder / name, stream.getvalue(), overwrite=self.overwrite)
+        self.files.append(name)
+        self.drawn.append(Drawn(name, stream.getvalue().decode(), caption))
+
+    def say(self, lines: Sequence[str]) -> None:
+        """Print sentences that the page shows, too."""
+        self.said += lines
+        for line in lines:
+            click.echo(line)
+
+
+def answer(
+    asked: Asked, how: Mapping[str, Any], forests: Sequence[str], folder: Path, *, overwrite: bool
+) -> None:
+    """Pool measures, write everything into the folder, and print the strongest effects."""
+    _refuse_unknown(forests, asked.cohort.features)
+    names = [*ALWAYS, "site_effects.tsv", *(f"mega_{model}.tsv" for model in asked.models)]
+    names += ["strategies.tsv", "agreement.svg"] * asked.compare
+    require_free(folder, names, overwrite=overwrite)
+    results = Results(folder, overwrite, f"Effect of {asked.contrast}")
+    effects = asked.effects()
+    pooled = meta_analysis(effects, adjust=asked.p_adjust, **how)
+    write_effects(results, effects)
+    _write_meta(results, pooled, forests)
+    for model in asked.models:
+        _write_model(results, asked, model)
+    compared = _write_comparison(results, asked) if asked.compare else None
+    _finish(results, pooled, compared)
+
+
+def answer_from_effects(
+    paths: Sequence[Path],
+    how: Mapping[str, Any],
+    p_adjust: Any,
+    forests: Sequence[str],
+    folder: Path,
+    *,
+    overwrite: bool,
+) -> None:
+    """Pool tables of effects, of which no subject's data are known."""
+    table = _read_effects(paths)
+    _refuse_unknown(forests, [str(name) for name in table.get("feature", ["effect"])])
+    require_free(folder, ALWAYS, overwrite=overwrite)
+    results = Results(folder, overwrite)
+    pooled = meta_analysis(table, adjust=p_adjust, **how)
+    results.say(pool_words.tell_skipped(pooled.skipped))
+    _write_meta(results, pooled, forests)
+    _finish(results, pooled, None)
+
+
+def only_effects(asked: Asked, folder: Path, *, overwrite: bool) -> None:
+    """Write the effects of sites, to be pooled elsewhere."""
+    require_free(folder, ("site_effects.tsv",), overwrite=overwrite)
+    results = Results(folder, overwrite)
+    write_effects(results, asked.effects())
+    click.echo(f"\nWritten to {folder}: {', '.join(results.files)}")
+
+
+def write_effects(results: Results, effects: SiteEffects) -> None:
+    """Write what every site found, and what could not be done."""
+    results.say([*pool_words.tell_effects(effects), *pool_words.tell_skipped(effects.skipped)])
+    results.table("site_effects.tsv", effects.table, describe_effects(effects))
+    for name, table in (("skipped.tsv", effects.skipped), ("left_out.tsv", effects.left_out)):
+        if len(table):
+            results.table(name, table)
+
+
+def _read_effects(paths: Sequence[Path]) -> pd.DataFrame:
+    """One table of all; a file without a column of sites is one site, named by the file."""
+    tables = []
+    for path in paths:
+        table = read_table(path)
+        if "effect" not in table:
+            raise MissingColumnError(
+                f"{path.name} has no column 'effect': {name_some(table.columns, 8)}. Tables of "
+                f"effects have the columns site, feature, effect and se; to pool measures, say "
+                f"what to test (--contrast).",
+                column="effect",
+            )
+        tables.append(table if "site" in table else table.assign(site=path.name.split(".")[0]))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _refuse_unknown(forests: Sequence[str], features: Sequence[str]) -> None:
+    unknown = [name for name in forests if name not in features]
     if unknown:
         raise MissingColumnError(
-            f"--forest {unknown[0]}: there is no such measure: "
-            f"{name_some(asked.cohort.features, 8)}.",
+            f"--forest {unknown[0]}: there is no such measure: {name_some(features, 8)}.",
             column=unknown[0],
         )
-    require_free(folder, _tables(asked), overwrite=overwrite)
-    effects = site_effects(
-        **asked.question,
-        kind=asked.kind,
-        min_per_group=asked.min_per_group,
+
+
+def _write_meta(results: Results, pooled: MetaAnalysis, forests: Sequence[str]) -> None:
+    folder, overwrite = results.folder, results.overwrite
+    pooled.write(folder / "pooled.tsv", overwrite=overwrite)
+    results.files.append("pooled.tsv")
+    without, influence = pooled.leave_one_out(), pooled.influence()
+    about = describe_sites_left_out(without, "Effects pooled again without each site in turn")
+    results.table("leave_one_out.tsv", without, about)
+    about = describe_sites_left_out(influence, "How much each site moves the pooled effect")
+    results.table("influence.tsv", influence, about)
+    if pooled.studies.kind == "d":
+        pooled.write(folder / "enigma.tsv", layout="enigma", overwrite=overwrite)
+        results.files.append("enigma.tsv")
+    results.say(pool_words.tell_pooled(pooled, without))
+    click.echo("\n" + pool_words.smallest_p(pooled.table))
+    what = KINDS.get(pooled.studies.kind or "", "effect")
+    results.draw(
+        "effects.svg",
+        plot_effects(pooled.table, label=what),
+        "Pooled effects in order, with their intervals.",
     )
-    pooled = meta_analysis(
-        effects,
-        method=asked.method,
-        test=asked.test,
-        preset=asked.preset,
-        adjust=asked.p_adjust,
-    )
-    written = _write_meta(effects, pooled, folder, overwrite)
-    said = _lines(effects, pooled)
-    click.echo("\n".join([*said, "", _small(pooled.table, SMALL)]))
-    written += _models(asked, folder, overwrite)
-    compared = _compare(asked, folder, overwrite) if asked.compare else None
-    figures = _draw(asked, pooled, compared, folder)
-    write_page(
-        folder / "pool.html",
-        title=f"Effect of {asked.contrast}",
-        said=said,
-        figures=[folder / name for name in figures],
-        table=pooled.table[["feature", *(name for name in SMALL if name in pooled.table)]],
-        reading=compared.reading if compared else (),
-    )
-    written += [*["strategies.tsv"] * asked.compare, *figures, "pool.html"]
-    click.echo(f"\nWritten to {folder}: {', '.join(written)}")
+    for name in forests or pooled.table.nsmallest(1, "p")["feature"]:
+        results.draw(
+            f"forest_{_file_name(name)}.svg",
+            plot_forest(pooled, name),
+            "What every site found. Diamond: pooled effect and its interval; bar: where to expect "
+            "the effect at a new site.",
+        )
 
 
-def _models(asked: Asked, folder: Path, overwrite: bool) -> list[str]:
-    written = []
-    for model in asked.models:
-        found = mega_analysis(**asked.question, model=model, p_adjust=asked.p_adjust)
-        written.append(f"mega_{model}.tsv")
-        found.write(folder / written[-1], overwrite=overwrite)
-        click.echo(f"\nMega-analysis, {found.conventions}")
-        click.echo(_small(found.table, ["effect", "se", "df", "p", "p_adjusted"]))
-        if found.table["singular"].any():
-            singular = count(int(found.table["singular"].sum()), "measure")
-            click.echo(f"Singular fit of {singular}: sites do not differ there beyond chance.")
-    return written
+def _write_model(results: Results, asked: Asked, model: Any) -> None:
+    found = mega_analysis(**asked.question, model=model, p_adjust=asked.p_adjust)
+    found.write(results.folder / f"mega_{model}.tsv", overwrite=results.overwrite)
+    results.files.append(f"mega_{model}.tsv")
+    click.echo()
+    results.say(pool_words.tell_model(found))
+    click.echo(pool_words.smallest_p(found.table, ["effect", "se", "df", "p", "p_adjusted"]))
 
 
-def _compare(asked: Asked, folder: Path, overwrite: bool) -> PoolingComparison:
+def _write_comparison(results: Results, asked: Asked) -> PoolingComparison:
     compared = compare_pooling(
         **asked.question, min_per_group=asked.min_per_group, p_adjust=asked.p_adjust
     )
-    compared.write(folder / "strategies.tsv", overwrite=overwrite)
-    _tell_comparison(compared)
+    compared.write(results.folder / "strategies.tsv", overwrite=results.overwrite)
+    results.files.append("strategies.tsv")
+    click.echo("\n" + "\n".join(pool_words.tell_strategies(compared)))
+    results.draw(
+        "agreement.svg",
+        plot_agreement(compared),
+        "What each strategy says of the strongest effects.",
+    )
     return compared
 
 
-def _tables(asked: Asked) -> list[str]:
-    names = ["pooled", "site_effects", "leave_one_out"]
-    names += [f"mega_{model}" for model in asked.models] + ["strategies"] * asked.compare
-    return [*(f"{name}.tsv" for name in names), "pool.html"]
-
-
-def _write_meta(
-    effects: SiteEffects, pooled: MetaAnalysis, folder: Path, overwrite: bool
-) -> list[str]:
-    pooled.write(folder / "pooled.tsv", overwrite=overwrite)
-    about = {
-        "Description": f"Effect of {effects.contrast} at each site: {KINDS[effects.kind]}, from "
-        f"{effects.formula}"
-    }
-    tables = {"site_effects.tsv": effects.table, "leave_one_out.tsv": pooled.leave_one_out()}
-    if len(effects.skipped):
-        tables["skipped.tsv"] = effects.skipped
-    for name, table in tables.items():
-        sidecar = about if name == "site_effects.tsv" else None
-        write_table(table, folder / name, sidecar=sidecar, overwrite=overwrite)
-    if effects.kind != "d":
-        return ["pooled.tsv", *tables]
-    pooled.write(folder / "enigma.tsv", layout="enigma", overwrite=overwrite)
-    return ["pooled.tsv", *tables, "enigma.tsv"]
-
-
-def _lines(effects: SiteEffects, pooled: MetaAnalysis) -> list[str]:
-    what = KINDS[effects.kind]
-    versus = f" ({effects.groups[1]} minus {effects.groups[0]})" if effects.groups else ""
-    lines = [
-        f"{effects.contrast}{versus}: {what}, {count(effects.features, 'measure')}, "
-        f"{count(effects.sites, 'site')}; regression within sites: {effects.formula}",
-        f"Pooled: {pooled.conventions}",
-    ]
-    for reason, rows in effects.skipped.groupby("reason", sort=False):
-        lines.append(
-            f"Left out: {count(rows['feature'].unique(), 'measure')} at "
-            f"{count(rows['site'].unique(), 'site')} ({name_some(rows['site'].unique(), 3)}): "
-            f"{reason}."
-        )
-    p = pooled.table["p"].dropna()
-    lines.append(f"p < 0.05 for {int((p < 0.05).sum())} of {count(p, 'measure')}")
-    if "p_adjusted" in pooled.table:
-        lines[-1] += f", {int((pooled.table['p_adjusted'] < 0.05).sum())} after adjustment"
-    return lines
-
-
-def _small(table: pd.DataFrame, columns: list[str]) -> str:
-    """The measures with the smallest p, as text."""
-    chosen = table.nsmallest(SHOWN, "p")[["feature", *(set(columns) & set(table))]]
-    chosen = chosen[["feature", *[name for name in columns if name in chosen]]]
-    return chosen.to_string(index=False, float_format=lambda value: f"{value:.3g}")
-
-
-def _tell_comparison(compared: PoolingComparison) -> None:
-    table = compared.table
-    overview = pd.DataFrame(
-        {
-            "p < 0.05": (table["p"] < 0.05).groupby(table["strategy"]).sum(),
-            "assumes": table.groupby("strategy")["assumes"].first(),
-        }
-    ).loc[list(compared.strategies)]
-    click.echo("\nStrategies side by side:")
-    for strategy, found, assumes in overview.itertuples():
-        click.echo(f"  {strategy:14} {found:5} with p < 0.05; {assumes}")
-    for note in compared.notes.itertuples():
-        click.echo(f"  {note.strategy} was not possible: {note.note}")
-    click.echo("\n" + "\n".join(compared.reading))
-
-
-def _draw(
-    asked: Asked, pooled: MetaAnalysis, compared: PoolingComparison | None, folder: Path
-) -> list[str]:
-    shown = asked.forests or tuple(pooled.table.nsmallest(1, "p")["feature"])
-    what = KINDS[pooled.studies.kind or "beta"]
-    figures = {"effects.svg": plot_effects(pooled.table, label=what)}
-    for name in shown:
-        figures[f"forest_{_file_name(name)}.svg"] = plot_forest(pooled, name)
-    if compared is not None:
-        figures["agreement.svg"] = plot_agreement(compared)
-    for name, axes in figures.items():
-        cast("Figure", axes.figure).savefig(folder / name)
-    return list(figures)
+def _finish(results: Results, pooled: MetaAnalysis, compared: PoolingComparison | None) -> None:
+    write_page(
+        results.folder / "pool.html",
+        overwrite=results.overwrite,
+        title=results.title,
+        said=results.said,
+        drawn=results.drawn,
+        table=pooled.table[["feature", *(n for n in pool_words.COLUMNS if n in pooled.table)]],
+        strategies=None if compared is None else pool_words.list_strategies(compared),
+        reading=compared.reading if compared else (),
+        files=results.files,
+    )
+    results.files.append("pool.html")
+    click.echo(f"\nWritten to {results.folder}: {', '.join(results.files)}")
 
 
 def _file_name(feature: str) -> str:

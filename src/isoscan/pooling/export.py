@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from isoscan.errors import DataError
-from isoscan.pooling.site_table import KINDS
+from isoscan.pooling.site_table import KINDS, SiteEffects
 from isoscan.pooling.studies import Studies
 
 Layout = Literal["isoscan", "enigma"]
@@ -50,7 +50,29 @@ _MEANINGS = {
     "n1": "people in the reference group",
     "n2": "people in the compared group",
     "n": "people",
+    "site": "name of the site",
+    "kind": "kind of effect",
+    "beta": "regression coefficient, in units of the measure",
+    "beta_se": "its standard error",
+    "t": "coefficient over standard error",
+    "reason": "why the site does not count for this measure",
+    "term": "covariate of the regression",
+    "shift": "move of the pooled effect, in its standard errors",
+    "moves_effect": "whether the effect moves by more than one standard error",
+    "moves_tau2": "whether tau2 changes by more than half",
+    "rstudent": "distance from the answer of the other sites, in its standard errors",
+    "dffits": "move of the answer, in standard deviations",
+    "cook_distance": "squared move of the answer, in squared standard errors",
+    "covariance_ratio": "variance of the answer without the site over that with it",
+    "hat": "weight of the site, as a share",
+    "weight": "weight of the site, in percent",
 }
+_AT_SITES = {
+    "effect": "effect at the site",
+    "df": "residual degrees of freedom",
+    "p": "two-sided p of the coefficient",
+}
+_WITHOUT = {"site": "site left out"}
 
 
 def in_layout(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
@@ -104,6 +126,46 @@ def sidecar(frame: pd.DataFrame, conventions: str, studies: Studies) -> dict[str
     facts["Effect"] = KINDS.get(studies.kind or "", studies.kind or "as given")
     facts["Sites"] = list(studies.sites)
     return facts | meanings_of(frame.columns, meanings)
+
+
+def describe_effects(effects: SiteEffects) -> dict[str, Any]:
+    """Say what a table of the effects of sites is, and what its columns mean.
+
+    Parameters
+    ----------
+    effects : SiteEffects
+        Effects of all sites.
+
+    Returns
+    -------
+    dict
+        Content of the JSON file.
+    """
+    versus = f" ({effects.groups[1]} minus {effects.groups[0]})" if effects.groups else ""
+    facts = {
+        "Description": f"Effect of {effects.contrast}{versus} at each site: "
+        f"{KINDS[effects.kind]}, from {effects.formula}"
+    }
+    return facts | meanings_of(effects.table.columns, _AT_SITES)
+
+
+def describe_sites_left_out(table: pd.DataFrame, about: str) -> dict[str, Any]:
+    """Say what a table of leaving out sites, or of their influence, means.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Result of `MetaAnalysis.leave_one_out` or `MetaAnalysis.influence`.
+    about : str
+        What it is.
+
+    Returns
+    -------
+    dict
+        Content of the JSON file.
+    """
+    own = _WITHOUT if "shift" in table else {}
+    return {"Description": about} | meanings_of(table.columns, own)
 
 
 def meanings_of(columns: Iterable[str], own: Mapping[str, str]) -> dict[str, Any]:

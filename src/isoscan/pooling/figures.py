@@ -106,7 +106,8 @@ def plot_agreement(
 ) -> Axes:
     """Draw what each strategy says: of one feature with intervals, or of many features.
 
-    With many features the grey bar is the interval of the random-effects meta-analysis.
+    With many features the grey bar is the interval of the random-effects meta-analysis, and
+    effects are in standard errors of the model with a column per site.
 
     Parameters
     ----------
@@ -168,12 +169,19 @@ def _many(compared: PoolingComparison, ax: Axes | None, most: int) -> Axes:
     order = (effects["meta random"] / units).dropna()
     if order.empty:
         raise DataError("no feature has an effect to draw.")
+    n_known = len(order)
     order = order.loc[order.abs().nlargest(most).index].sort_values()
     units = units.loc[order.index]
     axes = _axes(ax, (7.2, 1.5 + ROW * len(order)))
     low, high = (compared.wide(name).loc[order.index, "meta random"] for name in ("low", "high"))
     places = np.arange(len(order))
-    axes.hlines(places, low / units, high / units, color=GREY, linewidth=6, alpha=0.3)
+    band: dict[str, Any] = {
+        "color": GREY,
+        "linewidth": 6,
+        "alpha": 0.3,
+        "label": "meta random, interval",
+    }
+    axes.hlines(places, low / units, high / units, **band)
     for strategy, (sign, colour) in MARKS.items():
         values = effects.loc[order.index, strategy] / units
         axes.plot(values, places, sign, color=colour, ms=4.5, label=strategy, alpha=0.9)
@@ -183,8 +191,8 @@ def _many(compared: PoolingComparison, ax: Axes | None, most: int) -> Axes:
         f"effect of {compared.contrast}, in standard errors of the model with a column per site"
     )
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize="small")
-    if len(order) < len(effects):
-        title = f"the {len(order)} strongest of {count(effects, 'feature')}"
+    if len(order) < n_known:
+        title = f"the {len(order)} strongest of {count(n_known, 'feature')}"
         axes.set_title(title, fontsize="medium", loc="left")
     return axes
 

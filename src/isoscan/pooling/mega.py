@@ -105,7 +105,8 @@ class MegaAnalysis:
             + ("levels and effects correlated" if self.correlated else "levels and effects apart"),
             "heteroscedastic": "REML, degrees of freedom by Welch and Satterthwaite",
         }
-        adjusted = f"; p adjusted by {self.adjustment} over features" if self.adjustment else ""
+        by = ADJUSTMENTS.get(self.adjustment or "")
+        adjusted = f"; p adjusted over features ({by})" if by else ""
         redundant = f"; sites determine {name_some(self.redundant)}" if self.redundant else ""
         return (
             f"{self.formula} over {count(self.sites, 'site')}: {MODELS[self.model]} "

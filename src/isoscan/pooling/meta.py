@@ -75,7 +75,8 @@ class MetaAnalysis:
         """
         options = self.options
         between = "fixed effect" if options.method == "fe" else f"tau² by {METHODS[options.method]}"
-        adjusted = f"p adjusted by {self.adjustment} over features; " if self.adjustment else ""
+        how = ADJUSTMENTS.get(self.adjustment or "")
+        adjusted = f"p adjusted over features ({how}); " if how else ""
         return (
             f"{between}, {TESTS[options.test]} test, {100 * options.level:g} % intervals, tau² "
             f"interval by Q-profile; {adjusted}conventions of metafor 5.1."

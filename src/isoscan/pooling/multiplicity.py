@@ -13,7 +13,13 @@ from scipy.stats import false_discovery_control
 from isoscan.errors import DataError, count, name_some
 
 Adjustment = Literal["bh", "by", "holm", "hochberg", "bonferroni"]
-ADJUSTMENTS = ("bh", "by", "holm", "hochberg", "bonferroni")
+ADJUSTMENTS = {
+    "bh": "Benjamini-Hochberg",
+    "by": "Benjamini-Yekutieli",
+    "holm": "Holm",
+    "hochberg": "Hochberg",
+    "bonferroni": "Bonferroni",
+}
 
 
 def adjust_p(p: ArrayLike, method: Adjustment = "bh") -> NDArray[np.float64]:

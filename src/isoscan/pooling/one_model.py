@@ -229,7 +229,7 @@ def _own_part(column: Numbers, others: Numbers) -> float:
 
 
 def _own_variances(question: Question) -> Fitted:
-    asked, names = question.asked, pd.unique(question.sites)
+    names = pd.unique(question.sites)
     found = Fitted.empty(
         len(question.features), site_sd=np.full((len(names), len(question.features)), np.nan)
     )
