@@ -42,6 +42,7 @@ _HOMES = {
     "fit_volumes": "isoscan.volumes",
     "harmonize": "isoscan.harmonizing",
     "harmonize_volumes": "isoscan.volumes",
+    "image_quality": "isoscan.quality",
     "load": "isoscan.combat",
     "mega_analysis": "isoscan.pooling",
     "meta_analysis": "isoscan.pooling",

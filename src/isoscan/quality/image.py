@@ -13,6 +13,7 @@ from isoscan.quality.metrics import measure
 from isoscan.quality.missing import find_unmeasurable
 from isoscan.quality.prepare import Prepared, Progress, prepare_inputs
 from isoscan.quality.reading import stem
+from isoscan.quality.version import own_version
 
 
 def image_quality(
@@ -147,8 +148,6 @@ def measure_prepared(prepared: Prepared, definition: Definition, name: str) -> p
     Series of shape (68,)
         As `image_quality` gives it.
     """
-    from isoscan import __version__
-
     notes = list(prepared.notes)
     for lack in find_unmeasurable(prepared.inputs):
         words = f"{name}: {lack.reason}. Missing: {name_some(lack.metrics, 6)}."
@@ -159,7 +158,7 @@ def measure_prepared(prepared: Prepared, definition: Definition, name: str) -> p
     found = pd.Series(measure(prepared.inputs, definition), name=name, dtype=float)
     found.attrs = {
         "definition": definition.name,
-        "software": f"isoscan {__version__}",
+        "software": f"isoscan {own_version()}",
         "provenance": dict(prepared.provenance),
         "notes": notes,
     }

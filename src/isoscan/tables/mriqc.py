@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from isoscan.errors import MissingFileError, TableFormatError, count, name_some
+from isoscan.errors import (
+    MissingFileError,
+    TableFormatError,
+    count,
+    name_counts,
+    name_some,
+)
 from isoscan.tables.align import require_unique
-from isoscan.tables.bids import parse_entities, read_json, scan_name
+from isoscan.tables.bids import parse_entities, read_json, read_sidecar, scan_name
 from isoscan.tables.names import (
     PARTICIPANT_NAMES,
     RUN_NAMES,
@@ -38,6 +45,11 @@ def read_mriqc(
     Older group tables without ``bids_name`` are understood too: their subject, session
     and run columns make up the name, with "sub-" put before bare ids.
 
+    Metrics of different versions are not comparable: with 23.1 the definitions of the
+    summaries changed, and ``cnr`` and ``snr_*`` of the same image fell to a fourth. Files that
+    say their version (those of images, and tables with a sidecar by isoscan) are refused if
+    versions are mixed.
+
     Parameters
     ----------
     path : path-like
@@ -53,12 +65,16 @@ def read_mriqc(
     DataFrame of shape (n_images, 3 + n_metrics)
         Indexed by bids_name. Columns participant_id ("sub-01"), session and run ("1",
         missing if the name has none), then the metrics as float64; what else a group
-        table holds (site, ratings) is kept as it is.
+        table holds (site, ratings) is kept as it is. ``attrs["definition"]`` says how they
+        are defined, where the files tell: "MRIQC 24.0.2", or "corrected" for those isoscan
+        computed.
 
     Raises
     ------
     MissingFileError
         If a folder holds no metrics.
+    TableFormatError
+        If metrics of several versions are mixed.
     DuplicateIdsError
         If two images have the same name.
     NotNumericError
@@ -84,7 +100,8 @@ def read_mriqc(
     if path.suffix.lower() == ".json":
         return _read_images(path, [path])
     table = read_table(path, drop_duplicates=drop_duplicates)
-    return identify_images(table, path.name, modality)
+    frame = identify_images(table, path.name, modality)
+    return _defined(frame, read_sidecar(path).get("definition"))
 
 
 def find_image_metrics(folder: Path, modality: str = "T1w") -> list[Path]:
@@ -103,6 +120,7 @@ def find_image_metrics(folder: Path, modality: str = "T1w") -> list[Path]:
         Files, sorted by name.
     """
     found = {path for layout in LAYOUTS for path in folder.glob(layout.format(modality))}
+    found.discard(folder / f"group_{modality}.json")  # the sidecar of the group table
     return sorted(found, key=lambda path: (path.name, path))
 
 
@@ -200,16 +218,50 @@ def _read_images(where: Path, paths: list[Path]) -> pd.DataFrame:
         )
     names = pd.Index([path.name.removesuffix(".json") for path in paths], dtype=TEXT)
     require_unique(names, str(where))
-    rows = [_image_metrics(path) for path in paths]
+    contents = [_content(path) for path in paths]
+    definition = _one_definition(where, contents)
+    rows = [_image_metrics(path, content) for path, content in zip(paths, contents, strict=True)]
     metrics = pd.DataFrame(rows, index=names, dtype=np.float64)
     frame = metrics[sorted(metrics.columns)].rename_axis("bids_name")
-    return identify_images(frame.reset_index(), str(where))
+    return _defined(identify_images(frame.reset_index(), str(where)), definition)
 
 
-def _image_metrics(path: Path) -> dict[str, float]:
+def _content(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingFileError(f"There is no file {path}. Check the path.", path=path)
-    metrics = _numbers(path, read_json(path))
+    return read_json(path)
+
+
+def _one_definition(where: Path, contents: list[dict[str, Any]]) -> str | None:
+    """How the metrics of all images are defined; several definitions are refused."""
+    numbers = Counter(_definition(content) for content in contents)
+    if len(numbers) > 1:
+        named = {name or "unknown": number for name, number in numbers.most_common()}
+        raise TableFormatError(
+            f"{where} mixes metrics of {len(numbers)} versions: {name_counts(named)} images. They "
+            f"are not comparable: compute all with one version, or read them apart.",
+            versions=named,
+        )
+    return next(iter(numbers))
+
+
+def _definition(content: dict[str, Any]) -> str | None:
+    provenance = content.get("provenance")
+    if not isinstance(provenance, dict):
+        return None
+    if provenance.get("definition"):
+        return str(provenance["definition"])
+    return f"MRIQC {provenance['version']}" if provenance.get("version") else None
+
+
+def _defined(frame: pd.DataFrame, definition: Any) -> pd.DataFrame:
+    if definition:
+        frame.attrs["definition"] = str(definition)
+    return frame
+
+
+def _image_metrics(path: Path, content: dict[str, Any]) -> dict[str, float]:
+    metrics = _numbers(path, content)
     known = [name for name in metrics if METRIC.match(name)]
     if not known:
         raise TableFormatError(
