@@ -128,10 +128,9 @@ def test_sites_may_be_told_by_several_columns(tmp_path, isoscan):
 
     study = write_study(tmp_path, two_columns)
     words = ("--site", "hospital", "--site", "scanner", "--min-per-group", "3")
-    isoscan(
-        "pool", *study.words, *ASK, *words, "--mega", "fixed", "--compare", "-o", tmp_path / "o"
-    )
-    effects = pd.read_csv(tmp_path / "o" / "site_effects.tsv", sep="\t")
+    out = tmp_path / "out"
+    isoscan("pool", *study.words, *ASK, *words, "--mega", "fixed", "--compare", "-o", out)
+    effects = pd.read_csv(out / "site_effects.tsv", sep="\t")
     assert sorted(set(effects.site)) == ["Kiel / T3", "Oslo / T1", "Oslo / T2"]
     assert set(pd.read_csv(out / "mega_fixed.tsv", sep="\t").k) == {3}
 
