@@ -15,7 +15,13 @@ from isoscan.combat import StepwiseComBat
 from isoscan.combat.store import hash_of, read_model, write_model
 from isoscan.errors import MissingValuesError, MissingValuesWarning
 from isoscan.unseen.coverage import Ranges, warn_of_outside
-from isoscan.unseen.inputs import InputEncoder, incomplete_scans, match_quality, require_volumes
+from isoscan.unseen.inputs import (
+    InputEncoder,
+    incomplete_scans,
+    match_quality,
+    require_same_unit,
+    require_volumes,
+)
 from isoscan.unseen.projection import Projection
 from isoscan.unseen.trees import Forests
 
@@ -24,6 +30,7 @@ class FittedNeuroharmony:
     """Apply, save and load; how the model is learned is not known here."""
 
     steps: Any
+    estimator: Any
     unusable: Literal["error", "skip"]
     combats_: dict[str, StepwiseComBat]
     encoder_: InputEncoder
@@ -72,8 +79,9 @@ class FittedNeuroharmony:
         """
         table, inputs = self._read(volumes, quality, covariates)
         warn_of_outside(self.ranges_.outside(inputs), len(table))
-        harmonized = table + self._corrections(table, inputs)
-        harmonized = harmonized.astype(table.dtypes.to_dict())
+        harmonized = table.astype(np.float64) + self._corrections(table, inputs)
+        single = table.columns[table.dtypes == np.float32]
+        harmonized = harmonized.astype(dict.fromkeys(single, np.float32))
         return harmonized[list(volumes.columns.astype(str))].set_axis(volumes.columns, axis=1)
 
     def predict(
@@ -181,6 +189,7 @@ class FittedNeuroharmony:
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         check_is_fitted(self, "forests_")
         table = require_volumes(volumes, self.feature_names_in_)
+        require_same_unit(table, self.projection_.own_centre, self.projection_.own_scale)
         inputs = self.encoder_.encode(match_quality(quality, table.index), covariates)
         return table, inputs
 

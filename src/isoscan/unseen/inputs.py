@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from isoscan.combat.inputs import match_features, require_numeric
 from isoscan.design.covariates import Covariate, learn_covariate
@@ -27,6 +28,9 @@ from isoscan.unseen.metrics import (
     require_same_definition,
     unusable_metrics,
 )
+
+MOST_TIMES = 10.0
+"""No brain is so many times as large or as small as those of training."""
 
 
 @dataclass(frozen=True)
@@ -207,6 +211,38 @@ def require_volumes(volumes: Any, trained: Any = None) -> pd.DataFrame:
             features=list(columns),
         )
     return table
+
+
+def require_same_unit(
+    volumes: pd.DataFrame, centre: NDArray[np.float64], spread: NDArray[np.float64]
+) -> None:
+    """Refuse volumes that are many times those of training: of another unit, or not relative.
+
+    Parameters
+    ----------
+    volumes : DataFrame of shape (n_scans, n_features)
+        New volumes, in the columns of training.
+    centre, spread : ndarray of shape (n_features,)
+        Mean and SD of training. Features whose mean is within 3 SD of 0 cannot tell.
+
+    Raises
+    ------
+    DataError
+        If the median feature of a scan is ten times as large or small as in training.
+    """
+    tells = np.abs(centre) > 3 * spread
+    if not tells.any():
+        return
+    times = np.median(volumes.to_numpy(np.float64)[:, tells] / centre[tells], axis=1)
+    odd = ~((times > 1 / MOST_TIMES) & (times < MOST_TIMES))
+    if odd.any():
+        scans = volumes.index[odd]
+        raise DataError(
+            f"volumes of {len(scans)} of {count(len(volumes), 'scan')} ({name_some(scans, 3)}) are "
+            f"{np.median(times[odd]):.3g} times those of training: another unit, or not divided by "
+            f"the intracranial volume? See relative_volumes.",
+            scans=list(scans),
+        )
 
 
 def match_quality(quality: Any, scans: pd.Index) -> pd.DataFrame:

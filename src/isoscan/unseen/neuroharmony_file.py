@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -24,8 +25,10 @@ Arrays = dict[str, NDArray[Any]]
 METHOD = "Neuroharmony"
 _PLAIN = (
     "predictors", "metrics", "components", "n_candidates", "scoring", "min_per_split",
-    "max_per_site", "small_groups", "unusable",
+    "max_per_site", "small_groups", "unusable", "n_jobs", "random_state", "search",
 )  # fmt: skip
+FORESTS = ("RandomForestRegressor", "ExtraTreesRegressor")
+"""Forests that a file can name; others are described by their trees only."""
 CITATION = "garcia-dias2020"
 
 
@@ -50,6 +53,7 @@ def to_parts(model: FittedNeuroharmony) -> tuple[dict[str, Any], Arrays]:
     facts: dict[str, Any] = {
         "method": METHOD,
         "options": {name: _plain(getattr(model, name)) for name in _PLAIN},
+        "estimator": _describe_forest(model.estimator),
         "citations": [CITATION],
         "feature_names": [str(name) for name in model.feature_names_in_],
         "sites": model.sites_,
@@ -71,7 +75,36 @@ def to_parts(model: FittedNeuroharmony) -> tuple[dict[str, Any], Arrays]:
 
 
 def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    """Options that JSON knows; None for others, such as a random generator."""
+    try:
+        return json.loads(json.dumps(value, default=_as_python, allow_nan=False))
+    except (TypeError, ValueError):
+        return None
+
+
+def _as_python(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    return list(value)
+
+
+def _describe_forest(estimator: Any) -> dict[str, Any] | None:
+    """Class and options of a forest that can be made again; None for others."""
+    name = type(estimator).__name__
+    options = estimator.get_params(deep=False) if name in FORESTS else {}
+    plain = {key: _plain(value) for key, value in options.items()}
+    same = all(plain[key] == value for key, value in options.items())
+    return {"class": name, "options": plain} if name in FORESTS and same else None
+
+
+def _make_forest(facts: dict[str, Any] | None) -> Any:
+    import sklearn.ensemble
+
+    if facts is None or facts["class"] not in FORESTS:
+        return None
+    kind = getattr(sklearn.ensemble, facts["class"])
+    known = kind().get_params(deep=False)
+    return kind(**{key: value for key, value in facts["options"].items() if key in known})
 
 
 def from_file(kind: type[Fitted], name: str, facts: dict[str, Any], arrays: Arrays) -> Fitted:
@@ -140,7 +173,8 @@ def from_parts(kind: type[Fitted], facts: dict[str, Any], arrays: Arrays) -> Fit
         if name in _PLAIN
     }
     steps = [(name, combat.steps[0][1]) for name, combat in combats.items()]
-    model = kind(**{"steps": steps, **options})
+    options |= {"steps": steps, "estimator": _make_forest(facts["estimator"])}
+    model = kind(**options)
     model.combats_ = combats
     model.feature_names_in_ = np.array([str(n) for n in facts["feature_names"]], dtype=object)
     model.n_features_in_ = len(model.feature_names_in_)
@@ -175,5 +209,5 @@ def _require_shapes(model: FittedNeuroharmony) -> None:
     names, ranges = model.encoder_.names, model.ranges_
     if ranges.names != names or not ranges.low.shape == ranges.high.shape == (len(names),):
         raise ModelFileError("the model file names its inputs inconsistently.")
-    if model.forests_.n_forests != model.n_features_in_ or not names:
+    if not model.combats_ or not names or model.forests_.n_forests != model.n_features_in_:
         raise ModelFileError("the model file holds another number of forests than of features.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +13,7 @@ from sklearn.base import clone
 
 from isoscan.combat import ComBat, StepwiseComBat
 from isoscan.combat.stepwise import Step
-from isoscan.errors import DataError
+from isoscan.errors import DataError, IsoscanWarning
 
 SmallGroups = Literal["error", "mean-only"]
 
@@ -88,26 +90,11 @@ def remove_in_steps(
     current, models, corrections = measures, {}, {}
     for name, combat in _plan(steps, small_groups):
         model = StepwiseComBat([(name, combat)])
-        after = model.fit_transform(current, sites=sites, covariates=covariates)
+        with _warnings_of(name):
+            after = model.fit_transform(current, sites=sites, covariates=covariates)
         models[name], corrections[name] = model, after - current
         current = after
     return StepCorrections(models, corrections)
-
-
-def step_names(steps: Sequence[Step]) -> list[str]:
-    """Names of the variables that steps remove.
-
-    Parameters
-    ----------
-    steps : sequence of str or (str, ComBat)
-        The steps.
-
-    Returns
-    -------
-    list of str
-        First to last.
-    """
-    return [name for name, _ in _plan(steps, "error")]
 
 
 def _plan(steps: Sequence[Step], small_groups: SmallGroups) -> list[tuple[str, ComBat]]:
@@ -123,3 +110,18 @@ def _plan(steps: Sequence[Step], small_groups: SmallGroups) -> list[tuple[str, C
     if len(set(names)) < len(names):
         raise DataError(f"a step occurs twice: {', '.join(names)}.")
     return plan
+
+
+@contextmanager
+def _warnings_of(step: str) -> Iterator[None]:
+    """Say in which step something is worth a warning."""
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", IsoscanWarning)
+            yield
+    finally:
+        for warning in caught:
+            message = warning.message
+            if isinstance(message, IsoscanWarning):
+                message = type(message)(f"step '{step}': {message}")
+            warnings.warn(message, warning.category, stacklevel=5)
