@@ -44,6 +44,11 @@ columns = (
 maps = options.combine(click.argument("table", type=options.EXISTING), *columns)
 mask = options.combine(
     _data(
+        "--registered",
+        is_flag=True,
+        help="Do not look whether the maps lie over each other: they do.",
+    ),
+    _data(
         "--mask",
         type=options.EXISTING,
         help="Voxels to harmonize; by default those that all maps have.",

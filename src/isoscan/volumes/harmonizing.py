@@ -38,6 +38,7 @@ def harmonize_volumes(
     missing: Missing = "keep",
     outside: Outside = "zero",
     bad: Bad = "error",
+    registered: bool = False,
     output: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -75,6 +76,8 @@ def harmonize_volumes(
     bad : {"error", "skip"}
         Maps that cannot be read: refuse them, all by name; or leave them out of everything,
         with a warning, and list them in ``skipped.tsv`` in the folder of results.
+    registered : bool
+        Do not look whether maps lie over each other: they do.
     output : path-like, optional
         Folder for the harmonized maps, the model, the mask and maps of the site effects;
         without it, maps are returned.
@@ -119,7 +122,9 @@ def harmonize_volumes(
     if preserve is not None:
         options = {"preserve": preserve, **options}
     estimator = make_estimator(method, options)
-    job = Job.prepare(volumes, covariates, mask, mask_threshold, bad, progress)
+    job = Job.prepare(
+        volumes, covariates, mask, mask_threshold, bad, progress, registered=registered
+    )
     job.leave_out_single_scans(estimator, site)
     if output is None:
         model = _fitted(estimator, job, site, missing, progress)
@@ -160,6 +165,7 @@ def fit_volumes(
     method: str = "combat",
     missing: Missing = "keep",
     bad: Bad = "error",
+    registered: bool = False,
     output: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -187,6 +193,8 @@ def fit_volumes(
         What to do with voxels without a finite value at some scans.
     bad : {"error", "skip"}
         Maps that cannot be read: refuse them, or leave them out with a warning.
+    registered : bool
+        Do not look whether maps lie over each other: they do.
     output : path-like, optional
         Folder for the model, the mask and maps of the site effects.
     overwrite : bool
@@ -206,7 +214,9 @@ def fit_volumes(
     estimator = make_estimator(method, options)
     if output is not None:
         require_empty(Path(output), overwrite=overwrite)
-    job = Job.prepare(volumes, covariates, mask, mask_threshold, bad, progress)
+    job = Job.prepare(
+        volumes, covariates, mask, mask_threshold, bad, progress, registered=registered
+    )
     job.leave_out_single_scans(estimator, site)
     model = _fitted(estimator, job, site, missing, progress)
     if output is not None:

@@ -21,6 +21,7 @@ from isoscan.volumes.damaged import Bad, Damaged, all_named
 from isoscan.volumes.fit import streams
 from isoscan.volumes.masks import Mask, common_voxels, read_mask, require_same_grid
 from isoscan.volumes.matching import grids_of, match_volumes, on_grid
+from isoscan.volumes.overlap import require_overlap
 from isoscan.volumes.stream import Progress, in_blocks, silent
 
 
@@ -57,6 +58,8 @@ class Job:
         threshold: float | None,
         bad: Bad = "error",
         progress: Progress = silent,
+        *,
+        registered: bool = False,
     ) -> Job:
         """Match maps and people, and find the voxels to harmonize.
 
@@ -74,12 +77,14 @@ class Job:
             Maps that cannot be read: refuse them, or leave them out.
         progress : callable
             Told the stage, how many maps are done, and of how many.
+        registered : bool
+            Do not look whether maps lie over each other.
 
         Returns
         -------
         Job
-            Nothing but headers and the mask is read, unless there is no mask or maps that cannot
-            be read are left out.
+            Nothing but headers, the mask and a few maps are read, unless there is no mask or
+            maps that cannot be read are left out.
         """
         matched = match_volumes(volumes, covariates, bad, progress=progress)
         sources, people = matched.sources, matched.people
@@ -88,6 +93,8 @@ class Job:
         if mask is None:
             _, grid = _one_grid(sources)
             with all_named(sources, people.index):
+                if not registered:
+                    require_overlap(sources, people.index)
                 inside = common_voxels(sources, grid, in_blocks)
             return cls(sources, people, inside, matched.damaged)
         inside, source = read_mask(mask, threshold)
@@ -96,6 +103,9 @@ class Job:
         if isinstance(source, ArrayMap) and source.grid.shape == grid.shape:
             inside = Mask(grid, inside.voxels)
         require_same_grid(inside, source.name, grid, name)
+        if not registered:
+            with all_named(sources, people.index):
+                require_overlap(sources, people.index)
         return cls(sources, people, inside, matched.damaged)
 
     def n_effects(self, site: Site) -> int:

@@ -64,6 +64,7 @@ def plan_shards(
     missing: Missing = "keep",
     outside: Outside = "zero",
     bad: Bad = "error",
+    registered: bool = False,
     overwrite: bool = False,
     table: dict[str, Any] | None = None,
     **options: Any,
@@ -95,6 +96,8 @@ def plan_shards(
     bad : {"error", "skip"}
         Maps that cannot be read: refuse those whose header is damaged, all by name; or read
         all files now, and leave out those that are damaged, for good.
+    registered : bool
+        Do not look whether maps lie over each other: they do.
     overwrite : bool
         Replace a plan, and results, that exist.
     table : dict, optional
@@ -116,7 +119,7 @@ def plan_shards(
     if preserve is not None:
         options = {"preserve": preserve, **options}
     estimator = make_estimator("combat", options)
-    job = Job.prepare(volumes, covariates, mask, mask_threshold, bad)
+    job = Job.prepare(volumes, covariates, mask, mask_threshold, bad, registered=registered)
     require_files(job.sources)
     job.leave_out_single_scans(estimator, site)
     settings = plain_options(estimator)

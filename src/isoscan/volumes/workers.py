@@ -67,6 +67,7 @@ def harmonize_with_dask(
     missing: Missing = "keep",
     outside: Outside = "zero",
     bad: Bad = "error",
+    registered: bool = False,
     overwrite: bool = False,
     resume: bool = False,
     progress: Progress = silent,
@@ -99,6 +100,8 @@ def harmonize_with_dask(
     bad : {"error", "skip"}
         Maps that cannot be read: refuse them, all by name; or leave them out, with a warning,
         and list them in ``skipped.tsv``. This process looks for them.
+    registered : bool
+        Do not look whether maps lie over each other: they do.
     overwrite : bool
         Replace results that exist.
     resume : bool
@@ -126,7 +129,9 @@ def harmonize_with_dask(
     if preserve is not None:
         options = {"preserve": preserve, **options}
     estimator = make_estimator("combat", options)
-    job = Job.prepare(volumes, covariates, mask, mask_threshold, bad, progress)
+    job = Job.prepare(
+        volumes, covariates, mask, mask_threshold, bad, progress, registered=registered
+    )
     require_files(job.sources)
     job.leave_out_single_scans(estimator, site)
     settings = {"tasks": BLOCKS_PER_TASK, "options": plain_options(estimator), "site": site}
