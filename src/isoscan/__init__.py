@@ -45,6 +45,7 @@ _HOMES = {
     "image_quality": "isoscan.quality",
     "load": "isoscan.combat",
     "mega_analysis": "isoscan.pooling",
+    "merge_models": "isoscan.federated",
     "meta_analysis": "isoscan.pooling",
     "meta_regression": "isoscan.pooling",
     "read_enigma": "isoscan.tables",
@@ -54,6 +55,7 @@ _HOMES = {
     "read_participants": "isoscan.tables",
     "read_table": "isoscan.tables",
     "site_effects": "isoscan.pooling",
+    "update": "isoscan.federated",
 }
 _LAYERS = ("errors", "federated", "phantom")
 

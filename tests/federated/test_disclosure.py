@@ -11,7 +11,13 @@ import pandas as pd
 import pytest
 from federated_cohort import LAX, Consortium, make_consortium
 
-from isoscan.errors import DataError, DisclosureError, ExtrapolationError, UnseenLevelError
+from isoscan.errors import (
+    DataError,
+    DisclosureError,
+    ExtrapolationError,
+    MissingValuesWarning,
+    UnseenLevelError,
+)
 from isoscan.federated import Ledger, Thresholds, prepare, summarize
 
 STRICT = Thresholds()
@@ -114,7 +120,8 @@ def test_measures_that_differ_by_few_people_are_refused() -> None:
     for mode in ("full", "sums"):
         with pytest.raises(DisclosureError, match=r"with 'region2'.* differ by 3 people"):
             send(people, preserve="age", missing="pattern", mode=mode)
-    send(people, preserve="age", missing="drop")
+    with pytest.warns(MissingValuesWarning, match="3 scans of 'here' left out"):
+        send(people, preserve="age", missing="drop")
     people.measures.iloc[:6, 1] = np.nan
     send(people, preserve="age", missing="pattern")
 

@@ -16,6 +16,7 @@ from isoscan.errors import (
     DataError,
     IsoscanWarning,
     MessageFileError,
+    MissingValuesWarning,
     TooFewSitesError,
 )
 from isoscan.federated import (
@@ -167,7 +168,8 @@ def test_scans_that_lack_a_measure_are_left_out_if_agreed() -> None:
     people.measures.iloc[::11, 2] = np.nan
     complete = people.at(people.measures.notna().all(axis=1).to_numpy())
     study = people.study(missing="drop")
-    model = people.combined(study)
+    with pytest.warns(MissingValuesWarning, match=r"scans of 'S1' left out.*missing='pattern'"):
+        model = people.combined(study)
     assert sum(model.scans_per_site_.values()) == len(complete.people)
     after = complete.applied(model)
     assert gap(after, complete.applied(complete.pooled(study)), complete.measures) < 1e-10
@@ -232,6 +234,27 @@ def test_last_month_and_new_scans_give_the_fit_of_all(tmp_path) -> None:
         moments.save(saved)
     pooled = people.applied(people.pooled(study))
     assert gap(people.applied(model), pooled, people.measures) < 1e-10
+
+
+def test_moments_of_each_month_are_merged_into_one_model(tmp_path) -> None:
+    """Three people a month are enough: nothing is sent."""
+    people = make_consortium()
+    study = people.study(smooth=["age"], preserve="C(sex)", thresholds=Thresholds())
+    few, *months = (people.at(rows) for rows in (slice(3), slice(3, 120), slice(120, None)))
+    files = [tmp_path / "january.isoscan", tmp_path / "february.isoscan"]
+    for part, file in zip(months, files, strict=True):
+        own = {"sites": part.people.site, "covariates": part.people}
+        iso.update(None, part.measures, study, **own)[1].save(file)
+    _, both = iso.merge_models(files, study)
+    own = {"sites": few.people.site, "covariates": few.people}
+    model, moments = iso.update(both, few.measures, study, **own)
+    pooled = people.applied(people.pooled(study))
+    assert gap(people.applied(model), pooled, people.measures) < 1e-10
+    assert moments.scans.sum() == len(people.people)
+    with pytest.raises(MessageFileError, match="hash"):
+        combine(study, [moments])
+    with pytest.raises(MessageFileError, match="would count twice"):
+        iso.merge_models([files[0], files[0]], study)
 
 
 def test_parts_of_a_site_are_added_and_repeats_are_refused() -> None:

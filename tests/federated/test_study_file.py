@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from federated_cohort import make_consortium
 
+import isoscan as iso
 from isoscan.combat.container import hash_facts
 from isoscan.design import Design
 from isoscan.errors import (
@@ -15,7 +16,7 @@ from isoscan.errors import (
     MissingFileError,
     SmoothTermError,
 )
-from isoscan.federated import Study, agreed_covariates, read_study
+from isoscan.federated import Study, agreed_covariates, read_study, study_of
 
 FEATURES = {"hippocampus": "mm3"}
 KNOWN = {"age": (5, 90), "sex": ("F", "M"), "group": ("a", "b", "c")}
@@ -109,3 +110,26 @@ def test_ranges_taken_from_a_table_show_nobodys_value() -> None:
     assert known["age"].low < people.age.min() <= people.age.max() < known["age"].high
     with pytest.raises(MissingCovariateError):
         agreed_covariates(people, ["bmi"])
+
+
+def test_options_of_a_model_are_taken_over() -> None:
+    model = iso.ComBat("C(sex)", smooth=["age"], prior="nonparametric", reference="A")
+    study = study_of(model, "x", FEATURES, KNOWN, missing="pattern")
+    assert (study.preserve, study.smooth, study.prior) == ("C(sex)", ("age",), "nonparametric")
+    assert (study.reference, study.missing) == ("A", "pattern")
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (iso.ComBat(robust=True), "medians and biweight midvariances need every scan"),
+        (iso.ComBat(fit_on="diagnosis == 'control'"), "chooses scans, which the centre does not"),
+        (iso.ComBat(small_sites="mean-only"), "is not sent at all"),
+        (iso.CovBat(), "CovBat cannot be fitted from sums.*pairs of measures"),
+        (iso.ComBatLS(), "scan by scan"),
+        (iso.LongitudinalComBat(), "sums per person"),
+    ],
+)
+def test_what_sums_cannot_give_is_refused_with_the_reason(model, reason) -> None:
+    with pytest.raises(DataError, match=reason):
+        study_of(model, "x", FEATURES, KNOWN)

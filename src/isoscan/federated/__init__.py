@@ -7,6 +7,7 @@ the one that the pooled data would give.
 from isoscan.federated.at_centre import combine, read_all
 from isoscan.federated.at_site import prepare, summarize
 from isoscan.federated.exchange import Exchange, agreed_covariates, simulate
+from isoscan.federated.from_model import study_of
 from isoscan.federated.ledger import Ledger
 from isoscan.federated.merging import merge
 from isoscan.federated.messages import Summary
@@ -16,7 +17,7 @@ from isoscan.federated.study import Study, read_study
 from isoscan.federated.sums import Coefficients, finish, read_coefficients
 from isoscan.federated.thresholds import Thresholds
 from isoscan.federated.totals import Sums, add_up
-from isoscan.federated.update import update
+from isoscan.federated.update import merge_models, update
 from isoscan.federated.validation import read_message
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "combine",
     "finish",
     "merge",
+    "merge_models",
     "prepare",
     "quality_table",
     "read_all",
@@ -40,6 +42,7 @@ __all__ = [
     "read_message",
     "read_study",
     "simulate",
+    "study_of",
     "summarize",
     "update",
 ]

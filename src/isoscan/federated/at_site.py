@@ -6,6 +6,7 @@ stay where they are.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -16,10 +17,7 @@ from numpy.typing import NDArray
 
 from isoscan.combat.cohort import Cohort
 from isoscan.combat.moments import Moments, Scans
-from isoscan.errors import (
-    DataError,
-    DisclosureError,
-)
+from isoscan.errors import DataError, DisclosureError, MissingValuesWarning, count
 from isoscan.federated.disclosure import Group, People, require_safe
 from isoscan.federated.ledger import Ledger
 from isoscan.federated.messages import Sender, Summary
@@ -83,8 +81,13 @@ def summarize(
         If the message would tell about single people.
     DataError
         If the data do not fit the study.
+
+    Warns
+    -----
+    MissingValuesWarning
+        If the study leaves out scans that lack a measure, and there are some.
     """
-    return prepare(
+    release = prepare(
         X,
         study,
         sites=sites,
@@ -95,7 +98,15 @@ def summarize(
         part=part,
         mode=mode,
         thresholds=thresholds,
-    ).send()
+    )
+    if release.left_out:
+        warnings.warn(
+            f"{count(release.left_out, 'scan')} of '{location}' left out: a measure is missing. "
+            f"A study with missing='pattern' uses what they have.",
+            MissingValuesWarning,
+            stacklevel=2,
+        )
+    return release.send()
 
 
 def prepare(

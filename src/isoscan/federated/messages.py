@@ -28,6 +28,37 @@ SUMMARY = Container(
 )
 
 
+class Saved:
+    """Something that travels between sites and centre as a file."""
+
+    def pack(self) -> bytes:
+        """Contents of the file.
+
+        Returns
+        -------
+        bytes
+            The same for the same numbers.
+        """
+        raise NotImplementedError
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the file.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where to write.
+        overwrite : bool
+            Replace an existing file.
+
+        Raises
+        ------
+        OutputExistsError
+            If the file exists and `overwrite` is false.
+        """
+        write_atomically(path, self.pack(), overwrite=overwrite)
+
+
 @dataclass(frozen=True)
 class Sender:
     """Who sends a message about what; the same in both modes.
@@ -63,7 +94,7 @@ class Sender:
 
 
 @dataclass(frozen=True)
-class Summary:
+class Summary(Saved):
     """Moments of the batches of one site.
 
     Attributes
@@ -133,23 +164,6 @@ class Summary:
         arrays["pattern_mean"] = self.moments.covariate_mean[batch, :, feature]
         arrays["pattern_products"] = self.moments.covariate_products[batch, :, :, feature]
         return arrays
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the message file.
-
-        Parameters
-        ----------
-        path : str or Path
-            Where to write.
-        overwrite : bool
-            Replace an existing file.
-
-        Raises
-        ------
-        OutputExistsError
-            If the file exists and `overwrite` is false.
-        """
-        write_atomically(path, self.pack(), overwrite=overwrite)
 
     @classmethod
     def shapes(cls, facts: Mapping[str, Any], study: Study) -> Shapes:

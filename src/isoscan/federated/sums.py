@@ -28,10 +28,10 @@ from isoscan.errors import (
     TooFewScansError,
     name_some,
 )
+from isoscan.federated.messages import Saved
 from isoscan.federated.site_data import read_site, site_moments
 from isoscan.federated.study import Study
 from isoscan.federated.totals import Sums
-from isoscan.tables.write import write_atomically
 
 Array = NDArray[np.float64]
 
@@ -47,7 +47,7 @@ _NAMES = ("intercept", "slopes", "sd", "smoothing", "edf", "variance", "mean", "
 
 
 @dataclass(frozen=True)
-class Coefficients:
+class Coefficients(Saved):
     """What all sites together say; the same for every site.
 
     Attributes
@@ -82,24 +82,16 @@ class Coefficients:
     centre: Array
     products: Array
 
-    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the file that goes back to the sites.
+    def pack(self) -> bytes:
+        """Contents of the file that goes back to the sites.
 
-        Parameters
-        ----------
-        path : str or Path
-            Where to write.
-        overwrite : bool
-            Replace an existing file.
-
-        Raises
-        ------
-        OutputExistsError
-            If the file exists and `overwrite` is false.
+        Returns
+        -------
+        bytes
+            The same for the same coefficients.
         """
         facts = {"study_sha256": self.study_sha256, "dtype": self.dtype}
-        arrays = {name: getattr(self, name) for name in _NAMES}
-        write_atomically(path, COEFFICIENTS.pack(facts, arrays), overwrite=overwrite)
+        return COEFFICIENTS.pack(facts, {name: getattr(self, name) for name in _NAMES})
 
 
 def read_coefficients(path: str | Path, study: Study) -> Coefficients:

@@ -8,21 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import reduce
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isoscan.federated.messages import SUMMARY, Arrays, Sender, Shapes, Summary
+from isoscan.federated.messages import SUMMARY, Arrays, Saved, Sender, Shapes, Summary
 from isoscan.federated.study import Study
-from isoscan.tables.write import write_atomically
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Sums:
+class Sums(Saved):
     """Totals over the batches of one site, or of all sites.
 
     All arrays add up over sites. An axis `measured` runs over features if
@@ -119,23 +117,6 @@ class Sums:
             The same for the same sums.
         """
         return SUMMARY.pack({"mode": "sums", "sender": self.sender.to_json()}, self.arrays)
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the message file.
-
-        Parameters
-        ----------
-        path : str or Path
-            Where to write.
-        overwrite : bool
-            Replace an existing file.
-
-        Raises
-        ------
-        OutputExistsError
-            If the file exists and `overwrite` is false.
-        """
-        write_atomically(path, self.pack(), overwrite=overwrite)
 
     @classmethod
     def shapes(cls, study: Study) -> Shapes:
