@@ -39,9 +39,7 @@ def main(path: Path, n_jobs: int, components: float | None) -> None:
     print(pd.DataFrame(done).T.mean().round(3))
 
 
-def leave_out(
-    cohort: Cohort, site: str, n_jobs: int, components: float | None
-) -> dict[str, float]:
+def leave_out(cohort: Cohort, site: str, n_jobs: int, components: float | None) -> dict[str, float]:
     """One scanner: numbers before and after the correction."""
     new = (cohort.people.site == site).to_numpy()
     known, unknown = cohort.volumes[~new], cohort.volumes[new]
@@ -67,9 +65,7 @@ def leave_out(
 
 
 def outside(model: Any, cohort: Cohort, scans: pd.Index) -> dict[str, list[str]]:
-    inputs = model.encoder_.encode(
-        match_quality(cohort.quality, scans), cohort.people
-    )
+    inputs = model.encoder_.encode(match_quality(cohort.quality, scans), cohort.people)
     return model.ranges_.outside(inputs)
 
 
@@ -85,8 +81,7 @@ def score(
         "mae": float((wanted - given).abs().to_numpy().mean()),
         "mae_of_nothing": float(wanted.abs().to_numpy().mean()),
         "r2": 1 - float(((wanted - given) ** 2).sum(axis=None) / (wanted**2).sum(axis=None)),
-        "r2_mean": 1
-        - float(((wanted - given).mean() ** 2).sum() / (wanted.mean() ** 2).sum()),
+        "r2_mean": 1 - float(((wanted - given).mean() ** 2).sum() / (wanted.mean() ** 2).sum()),
         "within_correlation": float(np.mean(together)),
         "sd_kept": float((after.std() / raw.std()).mean()),
     }
