@@ -1,5 +1,6 @@
 """Maps with known site effects, for the tests of volumes."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,15 @@ def write_image(path: Path, array: np.ndarray, affine: np.ndarray = AFFINE) -> P
 def inside(maps, mask: np.ndarray) -> np.ndarray:
     """Scans times voxels of a mask, in storage order."""
     return np.array([np.asarray(array).ravel("F")[mask.ravel("F") > 0] for array in maps])
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def make_study(

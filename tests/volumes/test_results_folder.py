@@ -1,90 +1,18 @@
 """Results are complete or not there; a stopped run can be taken up; two runs do not mix."""
 
-import hashlib
 import json
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from many_sites import AFFINE, write_image
+from many_sites import AFFINE, hashes, write_image
 
 import isoscan as iso
 from isoscan.nifti.sources import as_source
 from isoscan.volumes.journal import Journal, only_run_in
 from isoscan.volumes.outputs import output_names
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-RUN = textwrap.dedent(
-    """
-    import os, signal, sys, warnings
-    import pandas as pd
-    import isoscan as iso
-
-    warnings.simplefilter("ignore")
-    folder, output, stage, limit = sys.argv[1:]
-    people = pd.read_csv(folder + "/people.csv", index_col=0)
-    paths = {scan: f"{folder}/{scan}_FA.nii.gz" for scan in people.index}
-
-    def progress(now, done, total):
-        if now == stage and done >= int(limit):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def fsync(descriptor, calls=[], wait=os.fsync):
-        calls.append(descriptor)
-        if stage == "writing" and len(calls) >= int(limit):
-            os.kill(os.getpid(), signal.SIGKILL)
-        wait(descriptor)
-
-    os.fsync = fsync
-
-    iso.harmonize_volumes(
-        paths, people, preserve="age", mask=folder + "/mask.nii", output=output,
-        resume=True, progress=progress,
-    )
-    """
-)
-
-
-@pytest.fixture
-def prepared(study, tmp_path):
-    folder = tmp_path / "in"
-    study.write(folder)
-    study.people.to_csv(folder / "people.csv")
-    nib.save(nib.Nifti1Image(study.mask, AFFINE), folder / "mask.nii")
-    return folder
-
-
-def run(folder, output, stage="never", limit=0):
-    words = [sys.executable, "-c", RUN, str(folder), str(output), stage, str(limit)]
-    return subprocess.run(words, capture_output=True, text=True).returncode
-
-
-@pytest.mark.parametrize(
-    ("stage", "limit"), [("fit", 16), ("apply", 16), ("writing", 20), ("writing", 70)]
-)
-def test_a_killed_run_is_taken_up_with_the_same_bytes(prepared, tmp_path, stage, limit):
-    assert run(prepared, tmp_path / "whole") == 0
-    assert run(prepared, tmp_path / "killed", stage, limit) == -9
-    finished = [*(tmp_path / "killed").glob("sub-*.nii.gz")]
-    assert len(finished) < 43 and bool(finished) == (limit == 70 or stage == "apply")
-    journal = (tmp_path / "killed" / "journal.jsonl").read_text()
-    before = {path: path.stat().st_mtime_ns for path in finished if path.name in journal}
-    assert run(prepared, tmp_path / "killed") == 0
-    assert hashes(tmp_path / "killed") == hashes(tmp_path / "whole")
-    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
 def harmonize(study, folder, **options):
