@@ -112,7 +112,8 @@ def _tell(outcome: Outcome, total: int, output: Path) -> None:
         for sentence in words:
             click.echo(click.style("Note: ", fg="yellow") + sentence, err=True)
     for name, why in outcome.failed.items():
-        click.echo(click.style("Error: ", fg="red", bold=True) + f"{name}: {why}", err=True)
+        sentence = why if name in why else f"{name}: {why}"
+        click.echo(click.style("Error: ", fg="red", bold=True) + sentence, err=True)
     n_measured = total - len(outcome.failed)
     if outcome.table is not None:
         missing = int(outcome.table.isna().any(axis=1).sum())

@@ -107,7 +107,10 @@ def find_changes(values: Array, brain: Mask, zooms: Zooms, definition: Definitio
 
 
 def close_edges(edges: Mask, brain: Mask, zooms: Zooms, definition: Definition) -> Mask:
-    """Close gaps between edges, add the surroundings of the brain, keep two parts, fill holes.
+    """Close gaps between edges, add the surroundings of the brain, fill holes.
+
+    MRIQC keeps the two largest parts, so that a strong ghost becomes head; the corrected
+    definition keeps one.
 
     Parameters
     ----------
@@ -130,9 +133,9 @@ def close_edges(edges: Mask, brain: Mask, zooms: Zooms, definition: Definition) 
 
     box = ndimage.generate_binary_structure(3, 2)
     if definition.millimetres:
-        closed = _shrunk(_grown(edges, zooms, _GAP), zooms, _GAP + min(zooms))
+        closed = _closed(edges, zooms)
         around = _grown(brain, zooms, _GAP)
-        return _filled(largest_parts(closed | around, 2))
+        return _filled(largest_parts(closed | around, 1))
     closed = ndimage.binary_dilation(edges, box, iterations=_GAP)
     closed = ndimage.binary_erosion(closed, box, iterations=_GAP + 1)
     if definition.brain_is_head:
@@ -186,9 +189,13 @@ def _grown(mask: Mask, zooms: Zooms, by: float) -> Mask:
     return np.asarray(distance_transform_edt(~mask, sampling=zooms) <= by) if mask.any() else mask
 
 
-def _shrunk(mask: Mask, zooms: Zooms, by: float) -> Mask:
-    """A mask without what is near its surface; the border of the volume is none."""
-    return np.asarray(~_grown(~mask, zooms, by))
+def _closed(edges: Mask, zooms: Zooms) -> Mask:
+    """Edges without gaps between them; beyond the volume there is room, but no edge."""
+    margin = [int(_GAP / mm) + 2 for mm in zooms]
+    room = np.pad(edges, [(width, width) for width in margin])
+    outside = _grown(~_grown(room, zooms, _GAP), zooms, _GAP + min(zooms))
+    inner = tuple(slice(width, -width) for width in margin)
+    return np.asarray(~outside[inner])
 
 
 def _positive(value: Any) -> float:

@@ -202,7 +202,8 @@ def _sidecar(frame: pd.DataFrame) -> dict[str, Any]:
     known = DEFINITIONS.get(definition)
     return {
         "definition": definition,
-        "Description": f"Image quality metrics as in {known.like if known else definition}",
+        "Description": f"Image quality metrics of {known.like if known else definition}",
         "GeneratedBy": [{"Name": software, "Version": version}],
         "provenance": frame.attrs.get("provenance", {}),
+        "failed": frame.attrs.get("failed", {}),
     }
