@@ -71,6 +71,14 @@ def test_numbers_that_are_levels_are_treated_as_such() -> None:
         send(people, preserve="age")
 
 
+def test_two_comparisons_that_differ_by_one_person_are_refused() -> None:
+    people = one_site()
+    people.people["age"] = [79.0] * 10 + [80.0] + [81.0] * 20 + [40.0] * 29
+    with pytest.raises(DisclosureError, match=r"1 person with 'I\(age > 79\)' and 'I\(age > 80"):
+        send(people, preserve="I(age > 79) + I(age > 80)")
+    send(people, preserve="I(age > 79)")
+
+
 def test_pair_of_levels_of_few_people_is_refused() -> None:
     people = one_site()
     people.people["sex"] = ["M"] * 20 + ["F"] * 40
@@ -141,6 +149,33 @@ def test_second_release_that_differs_by_few_people_is_refused(tmp_path) -> None:
     with pytest.raises(DisclosureError, match="would differ by 1 person"):
         release(slice(0, 51), mode="sums")
     release(slice(0, 55))
+
+
+def test_difference_that_could_be_solved_for_each_person_is_refused(tmp_path) -> None:
+    """Six more people, and seven more sums of every measure."""
+    people = one_site(60)
+    powers = " + ".join(f"I(age ** {power} / 100)" for power in range(1, 7))
+    study = people.study(thresholds=STRICT, preserve=powers)
+    people.at(slice(0, 50)).message(study, ledger=tmp_path / "ledger")
+    with pytest.raises(DisclosureError, match="would differ by 6 people"):
+        people.at(slice(0, 56)).message(study, ledger=tmp_path / "ledger")
+    people.at(slice(0, 58)).message(study, ledger=tmp_path / "ledger")
+
+
+def test_many_studies_of_the_same_people_cannot_be_solved_for_them(tmp_path) -> None:
+    people = one_site(30)
+
+    def release(*powers):
+        terms = " + ".join(f"I(age ** {power} / 100)" for power in powers)
+        return people.message(
+            people.study(thresholds=STRICT, preserve=terms), ledger=tmp_path / "ledger"
+        )
+
+    release(1, 2, 3, 4)
+    release(1, 2, 3, 4)
+    release(3, 4, 5, 6)
+    with pytest.raises(DisclosureError, match="10 design columns would be known about 30 people"):
+        release(7, 8, 9, 10)
 
 
 def test_union_of_releases_counts_as_released(tmp_path) -> None:

@@ -169,10 +169,17 @@ def prepare(
     sets = [list(names[group.rows]) for group in groups]
     kept = None if ledger is None else Ledger(ledger)
     if kept is not None:
-        kept.require_distant(sets, least=study.thresholds.difference)
+        kept.require_distant(sets, least=_least_difference(study))
+        kept.require_few_columns(sets, study.told, share=study.thresholds.share)
     message = Sums.of(summary).widened(study) if mode == "sums" else summary
     n_people = everybody.number(np.ones(len(names), dtype=bool))
     return Release(message, sets, n_people, study, study.thresholds, kept, left_out)
+
+
+def _least_difference(study: Study) -> int:
+    """More people than there are sums of a measure, so that these cannot be solved for them."""
+    least = study.thresholds.difference
+    return max(least, len(study.columns) + 2) if least else 0
 
 
 def _sum_up(

@@ -146,14 +146,34 @@ def _small_cells(group: Group, people: People, study: Study, least: int) -> Iter
 
 
 def _small_columns(group: Group, people: People, study: Study, least: int) -> Iterator[str]:
-    curved = {number for part in study.smooth_design.terms for number in _columns(study, part)}
+    if not group.rows.any():
+        return
+    curved = {number for part in study.curved_columns.values() for number in part}
+    halves: list[tuple[str, NDArray[np.bool_]]] = []
     for number, name in enumerate(study.columns):
-        if number in curved or not group.rows.any():
+        if number in curved:
             continue
         column = people.matrix[:, number]
         values, numbers = np.unique(column[group.rows], return_counts=True)
         odd = column != values[numbers.argmax()]
         yield from _small(group, people, odd, f"a '{name}' of their own", least)
+        if len(values) == 2:
+            halves.append((name, odd))
+    yield from _small_pairs(group, people, halves, least)
+    yield from _small_pieces(group, people, study, least)
+
+
+def _small_pairs(
+    group: Group, people: People, halves: list[tuple[str, NDArray[np.bool_]]], least: int
+) -> Iterator[str]:
+    """Two columns of two values each, such as two comparisons, whose difference is few people."""
+    for (name, first), (other, second) in combinations(halves, 2):
+        for rows in (first & second, first & ~second, ~first & second, ~first & ~second):
+            yield from _small(group, people, rows, f"'{name}' and '{other}' of their own", least)
+
+
+def _small_pieces(group: Group, people: People, study: Study, least: int) -> Iterator[str]:
+    """Pieces of curves that rest on few people."""
     for spline in study.smooth_design.splines:
         assert people.covariates is not None
         pieces = spline.raw_basis(people.covariates[spline.name].to_numpy(dtype=float)) > 0
@@ -164,11 +184,6 @@ def _small_columns(group: Group, people: People, study: Study, least: int) -> It
             low, high = max(low, spline.low), min(high, spline.high)
             said = f"{spline.label} between {low:.3g} and {high:.3g}"
             yield from _small(group, people, piece, said, least)
-
-
-def _columns(study: Study, term: str) -> list[int]:
-    start = len(study.preserve_design.columns)
-    return [start + number for number in study.smooth_design.terms[term]]
 
 
 def _spans(knots: Array) -> list[tuple[float, float]]:

@@ -71,7 +71,45 @@ class Ledger:
                         people=number,
                     )
 
-    def record(self, groups: Sequence[Iterable[object]], *, study: str) -> None:
+    def require_few_columns(
+        self, groups: Sequence[Iterable[object]], columns: Iterable[str], *, share: float
+    ) -> None:
+        """Refuse a release that, with earlier ones of the same people, tells too much of them.
+
+        Every design column adds one sum per measure. Several studies with few columns each could
+        together be solved for every person, like one study with many.
+
+        Parameters
+        ----------
+        groups : sequence of iterables
+            People of each group of the release.
+        columns : iterable of str
+            Its design columns.
+        share : float
+            Most columns, the intercept among them, per person.
+
+        Raises
+        ------
+        DisclosureError
+            Saying how many columns were released about how many people.
+        """
+        for group in self._hashed(groups):
+            told = set(columns)
+            for entry in self._entries():
+                if any(group & set(old) for old in entry["groups"]):
+                    told |= set(entry.get("columns", ()))
+            if told > set(columns) and (len(told) + 1) / len(group) > share:
+                raise DisclosureError(
+                    f"nothing was written: with earlier releases, sums over "
+                    f"{count(len(told), 'design column')} would be known about "
+                    f"{count(len(group), 'person', 'people')}, more than {share:g} per person. "
+                    f"Wait for more people, or leave out covariates.",
+                    people=len(group),
+                )
+
+    def record(
+        self, groups: Sequence[Iterable[object]], *, study: str, columns: Iterable[str] = ()
+    ) -> None:
         """Remember a release.
 
         Parameters
@@ -80,10 +118,13 @@ class Ledger:
             People of each group.
         study : str
             Name of the study.
+        columns : iterable of str
+            Its design columns.
         """
         entry = {
             "study": study,
             "date": datetime.now(UTC).date().isoformat(),
+            "columns": sorted(columns),
             "groups": [sorted(group) for group in self._hashed(groups)],
         }
         self.folder.mkdir(parents=True, exist_ok=True)

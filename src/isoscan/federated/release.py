@@ -58,7 +58,7 @@ class Release:
             The message.
         """
         if self.ledger is not None:
-            self.ledger.record(self.people, study=self.study.name)
+            self.ledger.record(self.people, study=self.study.name, columns=self.study.told)
         return self.message
 
     def receipt(self) -> dict[str, Any]:

@@ -139,6 +139,24 @@ class Study:
         return self.design.columns
 
     @property
+    def told(self) -> list[str]:
+        """Design columns as a ledger remembers them; those of curves belong to this study."""
+        curved = {number for part in self.curved_columns.values() for number in part}
+        return [
+            f"{name} of {self.sha256[:12]}" if number in curved else name
+            for number, name in enumerate(self.columns)
+        ]
+
+    @property
+    def curved_columns(self) -> dict[str, list[int]]:
+        """Positions of the columns of each curve in the design."""
+        start = len(self.preserve_design.columns)
+        return {
+            term: [start + number for number in numbers]
+            for term, numbers in self.smooth_design.terms.items()
+        }
+
+    @property
     def penalties(self) -> list[Penalty]:
         """Columns of each curve, and what its bending costs."""
         return self.estimator()._penalties()
