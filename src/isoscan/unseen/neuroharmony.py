@@ -100,6 +100,24 @@ class Neuroharmony(FittedNeuroharmony, OneToOneFeatureMixin, TransformerMixin, B
     ----------
     .. [1] Garcia-Dias et al. (2020), NeuroImage 220:117127,
        doi:10.1016/j.neuroimage.2020.117127.
+
+    Examples
+    --------
+    >>> from sklearn.ensemble import RandomForestRegressor
+    >>> from isoscan.phantom import simulate_tables
+    >>> cohort = simulate_tables(4, (20, 15, 25), random_state=0)
+    >>> people = cohort.people
+    >>> noise = np.random.default_rng(0).normal(size=60)
+    >>> cnr = people.site.map({"SITE01": 2.0, "SITE02": 3.0, "SITE03": 4.0}) + 0.1 * noise
+    >>> model = Neuroharmony(
+    ...     ["site"], metrics=["cnr"], components=None, estimator=RandomForestRegressor(5)
+    ... )
+    >>> model = model.fit(
+    ...     cohort.measures, quality=cnr.to_frame("cnr"), sites=people.site, covariates=people
+    ... )
+    >>> new = cohort.measures.iloc[:1]
+    >>> model.transform(new, quality=cnr.to_frame("cnr"), covariates=people).shape
+    (1, 4)
     """
 
     def __init__(
