@@ -11,7 +11,7 @@ import io
 import json
 import platform
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _SLACK = 65536  # what headers of arrays and zips may take
 
 Arrays = dict[str, NDArray[Any]]
+Parts = Sequence[bytes | memoryview]
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -82,10 +83,30 @@ class Container:
         bytes
             Contents of the file.
         """
+        return self.pack_with_hash(facts, arrays)[0]
+
+    def pack_with_hash(self, facts: dict[str, Any], arrays: Arrays) -> tuple[bytes, str]:
+        """Put facts and numbers into the bytes of a file, and give the SHA-256 that it carries.
+
+        Parameters
+        ----------
+        facts : dict
+            Plain types.
+        arrays : dict of {str: ndarray}
+            Numbers.
+
+        Returns
+        -------
+        content : bytes
+            Contents of the file.
+        sha256 : str
+            64 hexadecimal digits, those of `hash_of`.
+        """
         numbers = _pack_arrays(arrays)
         header = self._header(facts, numbers)
         text = json.dumps(header, indent=1, ensure_ascii=False, allow_nan=False).encode()
-        return _zip({self.json_member: text, "arrays.npz": numbers}, zipfile.ZIP_STORED)
+        members = {self.json_member: [text], "arrays.npz": [numbers]}
+        return _zip(members, zipfile.ZIP_STORED), str(header["sha256"])
 
     def hash_of(self, facts: dict[str, Any], arrays: Arrays) -> str:
         """SHA-256 that the file would carry.
@@ -314,20 +335,28 @@ _MOST_COMPRESSED = 32 << 20
 
 
 def _pack_arrays(arrays: Arrays) -> bytes:
-    members = {}
-    for name, array in sorted(arrays.items()):
-        buffer = io.BytesIO()
-        np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
-        members[f"{name}.npy"] = buffer.getvalue()
-    large = sum(map(len, members.values())) > _MOST_COMPRESSED  # a model of all voxels of a brain
+    members = {f"{name}.npy": _array_parts(array) for name, array in sorted(arrays.items())}
+    # Such as a model of all voxels of a brain.
+    large = sum(len(part) for parts in members.values() for part in parts) > _MOST_COMPRESSED
     return _zip(members, zipfile.ZIP_STORED if large else zipfile.ZIP_DEFLATED)
 
 
-def _zip(members: dict[str, bytes], compression: int) -> bytes:
+def _array_parts(array: NDArray[Any]) -> Parts:
+    """Header and numbers of an array; large numbers are not copied for it."""
+    array = np.ascontiguousarray(array)
+    start = io.BytesIO()
+    np.lib.format.write_array_header_1_0(start, np.lib.format.header_data_from_array_1_0(array))
+    return [start.getvalue(), array.reshape(-1).view(np.uint8).data]
+
+
+def _zip(members: Mapping[str, Parts], compression: int) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
-        for name, content in members.items():
+        for name, parts in members.items():
             info = zipfile.ZipInfo(name, date_time=_STAMP)
             info.compress_type = compression
-            archive.writestr(info, content)
+            info.file_size = sum(map(len, parts))
+            with archive.open(info, "w") as member:
+                for part in parts:
+                    member.write(part)
     return buffer.getvalue()

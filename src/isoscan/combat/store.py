@@ -61,6 +61,26 @@ def pack_model(facts: dict[str, Any], arrays: Arrays) -> bytes:
     return MODEL.pack(facts, arrays)
 
 
+def pack_with_hash(facts: dict[str, Any], arrays: Arrays) -> tuple[bytes, str]:
+    """Put a model into the bytes of a model file, and give the SHA-256 that it carries.
+
+    Parameters
+    ----------
+    facts : dict
+        Plain description of the model.
+    arrays : dict of {str: ndarray}
+        Its numbers.
+
+    Returns
+    -------
+    content : bytes
+        Contents of the file.
+    sha256 : str
+        64 hexadecimal digits.
+    """
+    return MODEL.pack_with_hash(facts, arrays)
+
+
 def hash_of(facts: dict[str, Any], arrays: Arrays) -> str:
     """SHA-256 that a model file would carry.
 

@@ -108,6 +108,6 @@ def spread_out(values: NDArray[Any], voxels: NDArray[np.intp], n_voxels: int) ->
     ndarray of shape (n_voxels,)
         Flat map.
     """
-    flat = np.full(n_voxels, np.nan)
+    flat = np.full(n_voxels, np.nan, dtype=values.dtype)
     flat[voxels] = values
     return flat

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from isoscan.combat.parts import plain_options
 from isoscan.errors import OutputExistsError
-from isoscan.nifti.maps import map_bytes
+from isoscan.nifti.frames import Frame
 from isoscan.volumes.apply import Outside, Site, harmonize_sources
 from isoscan.volumes.bids import describe_results
 from isoscan.volumes.coverage import Missing
@@ -253,13 +254,16 @@ def write_model_files(model: VolumeModel, results: Results) -> None:
     results : Results
         Folder and journal.
     """
-    header = header_of(model.grid, *model.space)
+    header, voxels = header_of(model.grid, *model.space), model.mask.voxels
     (results.folder / EFFECTS).mkdir(exist_ok=True)
-    for name, flat in model.flat_effects().items():
-        results.add(f"{EFFECTS}/{name}.nii.gz", map_bytes(flat, header))
-    inside = np.zeros(model.grid.n_voxels)
-    inside[model.mask.voxels] = 1.0
-    results.add(MASK, map_bytes(inside, header))
+    frame = Frame(voxels, np.full(model.grid.n_voxels, np.nan))
+    effects = {
+        f"{EFFECTS}/{name}.nii.gz": partial(frame.map_bytes, values, header)
+        for name, values in model.effects_inside().items()
+    }
+    results.add_all(effects, getattr(model.estimator, "n_jobs", None))
+    whole = Frame(voxels, np.zeros(model.grid.n_voxels))
+    results.add(MASK, whole.map_bytes(np.ones(len(voxels)), header))
     results.add(MODEL, model.to_bytes())
 
 

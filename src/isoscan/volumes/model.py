@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -16,7 +17,7 @@ from isoscan.combat import load
 from isoscan.combat.base import SiteHarmonizer
 from isoscan.combat.checks import answer_unknown_sites, require_one_batch
 from isoscan.combat.moments import Moments, Scans
-from isoscan.combat.store import hash_of, pack_model, read_model, write_model
+from isoscan.combat.store import hash_of, pack_with_hash, read_model, write_model
 from isoscan.errors import DataError, ModelFileError, count
 from isoscan.nifti.grids import Grid, make_grid, require_one_grid
 from isoscan.nifti.headers import Header
@@ -67,7 +68,7 @@ class VolumeModel:
         """Header of maps on this grid."""
         return header_of(self.grid, *self.space)
 
-    @property
+    @cached_property
     def hash_(self) -> str:
         """SHA-256 of the model as it would be saved."""
         return hash_of(*self._to_parts())
@@ -249,24 +250,24 @@ class VolumeModel:
             Images by name, such as ``site-KCL_shift``.
         """
         shape, fields = self.grid.shape, self.header.fields
-        return {
-            name: Nifti1Image(flat.astype(np.float32).reshape(shape, order="F"), None, fields)
-            for name, flat in self.flat_effects().items()
-        }
+        found = {}
+        for name, values in self.effects_inside().items():
+            flat = spread_out(values.astype(np.float32), self.mask.voxels, self.grid.n_voxels)
+            found[name] = Nifti1Image(flat.reshape(shape, order="F"), None, fields)
+        return found
 
-    def flat_effects(self) -> dict[str, NDArray[np.float64]]:
-        """The same as whole flat maps in storage order.
+    def effects_inside(self) -> dict[str, NDArray[np.float64]]:
+        """The same numbers for the voxels of the mask, in storage order.
 
         Returns
         -------
-        dict of {str: ndarray of shape (n_voxels of the grid,)}
+        dict of {str: ndarray of shape (n_voxels of the mask,)}
             By name.
         """
         found = site_maps(self.estimator) if hasattr(self.estimator, "model_") else {}
         if self.site_f is not None:
             found |= dict(zip(("site_f_before", "site_f_after"), self.site_f, strict=True))
-        voxels, n_voxels = self.mask.voxels, self.grid.n_voxels
-        return {name: spread_out(values, voxels, n_voxels) for name, values in found.items()}
+        return found
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model to a file that holds no subject and runs no code.
@@ -287,7 +288,8 @@ class VolumeModel:
 
     def to_bytes(self) -> bytes:
         """Contents of the model file."""
-        return pack_model(*self._to_parts())
+        content, vars(self)["hash_"] = pack_with_hash(*self._to_parts())
+        return content
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from isoscan.combat.blocks import run_parallel
 from isoscan.combat.store import software_versions
 from isoscan.errors import DataError, OutputExistsError
 from isoscan.nifti.compression import compressor
@@ -120,9 +121,30 @@ class Results:
         content : bytes
             Its content.
         """
-        if not self.journal.is_done(name):
+        self.add_all({name: lambda: content})
+
+    def add_all(
+        self, contents: Mapping[str, Callable[[], bytes]], n_jobs: int | None = None
+    ) -> None:
+        """Write and note other files, unless that is done.
+
+        Parameters
+        ----------
+        contents : mapping of {str: callable}
+            What gives the content, by name.
+        n_jobs : int, optional
+            Number of threads.
+        """
+
+        def write(name: str) -> str:
+            content = contents[name]()
             self.journal.write(name, content)
-            self.journal.note(name, content)
+            return hashlib.sha256(content).hexdigest()
+
+        todo = [name for name in contents if not self.journal.is_done(name)]
+        if todo:
+            hashes = run_parallel(write, todo, n_jobs)
+            self.journal.note_hashes(dict(zip(todo, hashes, strict=True)))
 
 
 def run_folder(
