@@ -1,6 +1,7 @@
 """Maps with known site effects, for the tests of volumes."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,18 @@ def hashes(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def noted(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file that the journal lists."""
+    lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    return {line["file"]: line["sha256"] for line in lines[1:]}
+
+
+def results(folder: Path) -> dict[str, str]:
+    """SHA-256 of every result, and of those that the journal lists, in whatever order."""
+    found = {name: value for name, value in hashes(folder).items() if name != "journal.jsonl"}
+    return found | {f"{name} in the journal": value for name, value in noted(folder).items()}
 
 
 def make_study(

@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from isoscan.errors import FolderInUseError, OutOfSpaceError, OutputExistsError
+from isoscan.errors import FolderInUseError, OutputExistsError
 from isoscan.tables.write import write_atomically
+from isoscan.volumes.full_disk import told_if_full
 
 NAME, LOCK = "journal.jsonl", ".isoscan.lock"
-_NO_SPACE = 28
 _PART = "." + 16 * "[0-9a-f]" + ".part"
 
 
@@ -101,16 +101,8 @@ class Journal:
             If the disk is full.
         """
         path = self.folder / name
-        try:
+        with told_if_full(self.folder):
             write_atomically(path, content, overwrite=self.overwrite or name in self.finished)
-        except OSError as error:
-            if error.errno != _NO_SPACE:
-                raise
-            raise OutOfSpaceError(
-                f"the disk of {self.folder} is full. What is written there is complete: make "
-                f"room and take the run up with resume=True (--resume).",
-                path=path,
-            ) from None
 
     def note(self, name: str, content: bytes) -> None:
         """Note that a file is finished; not from several threads at once.
@@ -232,11 +224,14 @@ def only_run_in(folder: Path, lock: str = LOCK) -> Iterator[None]:
     ------
     FolderInUseError
         If another run holds the folder.
+    OutOfSpaceError
+        If the disk of the folder is full before the work is done.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with told_if_full(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     path = folder / lock
     path.parent.mkdir(exist_ok=True)
-    with path.open("a+b") as file:
+    with told_if_full(folder), path.open("a+b") as file:
         try:
             _lock(file.fileno())
         except OSError:

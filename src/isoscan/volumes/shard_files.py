@@ -12,6 +12,7 @@ from isoscan.combat.container import Container
 from isoscan.combat.moments import Moments
 from isoscan.errors import ModelFileError
 from isoscan.tables.write import write_atomically
+from isoscan.volumes.full_disk import told_if_full
 from isoscan.volumes.stream import Gathered
 from isoscan.volumes.voxel_moments import VoxelMoments
 
@@ -52,7 +53,8 @@ def write_shard(path: Path, gathered: Gathered, plan: str, shard: int) -> None:
         "n_voxels": moments.n_voxels,
         "tiles": [list(place) for place in moments.tiles],
     }
-    write_atomically(path, MOMENTS.pack(facts, arrays), overwrite=True)
+    with told_if_full(path.parent):
+        write_atomically(path, MOMENTS.pack(facts, arrays), overwrite=True)
 
 
 def read_shard(path: Path, plan: str, sampled: NDArray[np.intp], n_scans: int) -> Gathered:
