@@ -135,7 +135,7 @@ def test_rows_are_matched_by_scan_or_by_participant(cohort):
     images = quality.assign(participant_id=quality.index).set_axis(quality.index + "_T1w")[::-1]
     model = fit(volumes, images, sites[::-1], people[::-1])
     assert model.hash_ == expected.hash_
-    with pytest.raises(UnmatchedRowsError, match="1 participant have several images"):
+    with pytest.raises(DuplicateIdsError, match="several images of 1 participant: 'sub-035'"):
         fit(volumes, pd.concat([images, images[:1].set_axis(["again"])]), sites, people)
     with pytest.raises(UnmatchedRowsError, match="1 of 36 scans have no image quality metrics"):
         fit(volumes, quality[1:], sites, people)

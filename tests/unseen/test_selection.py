@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 from known_truth import shared_folder
 
-from isoscan.errors import DataError, MissingCovariateError, TooFewScansError
+from isoscan.errors import (
+    DataError,
+    MissingCovariateError,
+    MissingValuesError,
+    TooFewScansError,
+    UnmatchedRowsError,
+)
 from isoscan.unseen.outliers import OutlierRule, find_outliers
 from isoscan.unseen.selection import select_sample
 
@@ -115,6 +121,30 @@ def test_failed_metrics_are_missing_data(cohort):
         "sub-20": "metrics missing or failed: fber",
         "sub-21": "metrics missing or failed: cnr",
     }
+
+
+def test_rows_that_are_absent_are_missing_data(cohort):
+    volumes, people = cohort
+    quality = pd.DataFrame({"cnr": 3.0}, index=volumes.index)
+    some = people.drop(index="sub-31")
+    chosen = select_sample(
+        volumes, quality=quality.drop(index="sub-30"), sites=people.site, covariates=some
+    )
+    assert reasons(chosen, "missing data") == {
+        "sub-30": "no image quality metrics",
+        "sub-31": "no covariates",
+    }
+    with pytest.raises(MissingValuesError, match=r"2 of 60 scans .*'sub-30' \(no image"):
+        select_sample(
+            volumes, quality=quality.drop(index="sub-30"), sites=people.site, covariates=some,
+            missing="error",
+        )  # fmt: skip
+    with pytest.raises(DataError, match="missing must be"):
+        choose(volumes, people, missing="keep")
+    with pytest.raises(UnmatchedRowsError, match="60 of 60"):
+        choose(volumes, people, quality=quality.set_axis(range(60)))
+    with pytest.raises(DataError, match="sites has 3 rows"):
+        select_sample(volumes, sites=["A", "B", "C"], age=None)
 
 
 def test_scanners_are_counted_after_everything_else(cohort):

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from isoscan.combat.inputs import match_rows
 from isoscan.errors import DataError
-from isoscan.labels import as_labels
 from isoscan.tables.align import align_rows, require_unique
 
 
@@ -105,9 +105,7 @@ def covariate_contributions(
     if not corrections:
         raise DataError("corrections are empty: give those of at least one step.")
     first = next(iter(corrections.values()))
-    if isinstance(sites, pd.Series):
-        sites = align_rows(sites, first.index, what="sites", extra="ignore")
-    labels = as_labels(sites)
+    labels, _ = match_rows(first, sites, None)
     sums = {}
     for step, table in corrections.items():
         sizes = _matched(table, first).abs()

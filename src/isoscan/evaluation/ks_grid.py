@@ -13,12 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from isoscan.combat.inputs import match_rows
 from isoscan.errors import DataError
 from isoscan.evaluation.distributions import PairTests, ks_pairs
 from isoscan.evaluation.kolmogorov import two_sample_p
 from isoscan.evaluation.smirnov import EXACT_UP_TO as SMALL
-from isoscan.labels import as_labels
-from isoscan.tables.align import align_rows
 
 THRESHOLD = 0.001
 
@@ -53,9 +52,8 @@ def ks_grid(volumes: pd.DataFrame, sites: Any) -> PairTests:
     (1, 1)
     """
     tests = ks_pairs(volumes, sites)
-    if isinstance(sites, pd.Series):
-        sites = align_rows(sites, volumes.index, what="sites", extra="ignore")
-    known = volumes.notna().groupby(as_labels(sites, warn=False)).sum().loc[tests.sites]
+    labels, _ = match_rows(volumes, sites, None)
+    known = volumes.notna().groupby(labels).sum().loc[tests.sites]
     scans = known.to_numpy(dtype=np.int64)
     return replace(tests, p=_exact_p(tests, scans))
 

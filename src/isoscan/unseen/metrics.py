@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from isoscan.errors import (
     ColumnChoiceWarning,
+    DuplicateIdsError,
     FeatureMismatchError,
     MissingColumnError,
-    UnmatchedRowsError,
     count,
     name_some,
 )
@@ -117,17 +117,41 @@ def match_images(quality: pd.DataFrame, scans: pd.Index) -> pd.DataFrame:
     DuplicateIdsError
         If a participant has several images.
     """
-    if not scans.isin(quality.index).any() and "participant_id" in quality.columns:
-        people = quality.set_index("participant_id")
-        several = people.index[people.index.duplicated()].unique().intersection(scans)
-        if len(several):
-            raise UnmatchedRowsError(
-                f"{count(several, 'participant')} have several images: {name_some(several)}. "
-                f"Keep one row of quality per scan, indexed by the ids of the volumes.",
-                ids=list(several),
-            )
-        quality = people.loc[people.index.isin(scans)]
-    return pd.DataFrame(align_rows(quality, scans, what="image quality metrics", extra="ignore"))
+    table = images_by_scan(quality, scans)
+    return pd.DataFrame(align_rows(table, scans, what="image quality metrics", extra="ignore"))
+
+
+def images_by_scan(quality: pd.DataFrame, scans: pd.Index) -> pd.DataFrame:
+    """Index metrics by scan, whether they are indexed so already or by image.
+
+    Parameters
+    ----------
+    quality : DataFrame of shape (n_images, n_columns)
+        As for `match_images`.
+    scans : Index
+        Ids of the scans; some may have no image.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by scan, in the order of `quality`.
+
+    Raises
+    ------
+    DuplicateIdsError
+        If a participant has several images.
+    """
+    if scans.isin(quality.index).any() or "participant_id" not in quality.columns:
+        return quality
+    people = quality.set_index("participant_id")
+    several = people.index[people.index.duplicated()].unique().intersection(scans)
+    if len(several):
+        raise DuplicateIdsError(
+            f"several images of {count(several, 'participant')}: {name_some(several)}. Keep one "
+            f"row of quality per scan, indexed by the ids of the volumes.",
+            ids=list(several),
+        )
+    return people.loc[people.index.isin(scans)]
 
 
 def metric_values(quality: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:

@@ -10,9 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
 
+from isoscan.combat.inputs import match_rows
 from isoscan.combat.stepwise import Step
-from isoscan.labels import as_labels
-from isoscan.tables.align import align_rows
 from isoscan.unseen.coverage import Ranges
 from isoscan.unseen.fitted import FittedNeuroharmony
 from isoscan.unseen.forests import (
@@ -235,8 +234,8 @@ class Neuroharmony(FittedNeuroharmony, OneToOneFeatureMixin, TransformerMixin, B
         """Match everything by scan; learn how inputs are encoded."""
         table = require_volumes(volumes)
         images = match_quality(quality, table.index)
-        labels = _labels_of(sites, table.index)
-        people = None if covariates is None else align_rows(covariates, table.index, extra="ignore")
+        names, people = match_rows(table, sites, covariates)
+        labels = pd.Series(names, index=table.index, dtype=object)
         self.encoder_ = InputEncoder.learn(images, people, self.metrics, self.predictors)
         inputs = self.encoder_.encode(images, people)
         absent = self._incomplete(inputs, "left out of training")
@@ -290,10 +289,3 @@ class Neuroharmony(FittedNeuroharmony, OneToOneFeatureMixin, TransformerMixin, B
         columns = ["feature", *scores[0].columns]
         self.search_ = pd.concat(frames, ignore_index=True)[columns]
         return [clone(base).set_params(**best_settings(frame)) for frame in scores]
-
-
-def _labels_of(sites: Any, scans: pd.Index) -> pd.Series[Any]:
-    """Scanner of each scan as text, in the order of the scans."""
-    if isinstance(sites, pd.Series):
-        sites = align_rows(sites, scans, what="sites", extra="ignore")
-    return pd.Series(as_labels(sites), index=scans, dtype=object)

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from isoscan.combat.inputs import match_rows
 from isoscan.errors import DataError
-from isoscan.labels import as_labels
-from isoscan.tables.align import align_rows
 
 
 @dataclass(frozen=True)
@@ -70,9 +69,8 @@ def find_outliers(
     0     5    A      1      12
     """
     rule = rule or OutlierRule()
-    if isinstance(sites, pd.Series):
-        sites = align_rows(sites, volumes.index, what="sites", extra="ignore")
-    labels, table = as_labels(sites), volumes.to_numpy(dtype=np.float64)
+    labels, _ = match_rows(volumes, sites, None)
+    table = volumes.to_numpy(dtype=np.float64)
     inside = np.ones(len(table), dtype=bool)
     rows = []
     number = 0

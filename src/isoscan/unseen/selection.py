@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
+from isoscan.combat.inputs import match_rows
 from isoscan.design.covariates import as_numbers
 from isoscan.design.matrix import require_covariates
-from isoscan.errors import DataError, TooFewScansError, count
+from isoscan.errors import DataError, MissingValuesError, TooFewScansError, count
 from isoscan.labels import as_labels
 from isoscan.tables.align import align_rows, require_unique
-from isoscan.unseen.metrics import METRICS, match_images, metric_values, unusable_metrics
+from isoscan.unseen.metrics import METRICS, images_by_scan, metric_values, unusable_metrics
 from isoscan.unseen.outliers import OutlierRule, find_outliers
 
 Reasons = dict[Any, str]
@@ -55,6 +56,7 @@ def select_sample(
     outliers: OutlierRule | None = _RULE,
     alone: Sequence[str] = (),
     min_per_site: int = 5,
+    missing: Literal["drop", "error"] = "drop",
 ) -> Selection:
     """Choose who is in the sample, by the rules of Neuroharmony, each of them a parameter.
 
@@ -86,6 +88,9 @@ def select_sample(
         the only ones of their group are left out. ComBat cannot scale a group of one.
     min_per_site : int
         Scanners with fewer scans are left out.
+    missing : {"drop", "error"}
+        Scans with missing data, or without a row of metrics or covariates: leave them out, or
+        refuse.
 
     Returns
     -------
@@ -96,6 +101,8 @@ def select_sample(
     ------
     TooFewScansError
         If nobody is left.
+    MissingValuesError
+        If data are missing and `missing` is "error".
     DataError
         If a table does not fit.
 
@@ -123,7 +130,7 @@ def select_sample(
     if outliers is not None:
         sample.drop_outliers(outliers)
     sample.drop("segmentation quality", segmentation)
-    sample.drop("missing data", sample.incomplete())
+    sample.drop("missing data", sample.incomplete(missing))
     for variable in alone:
         sample.drop(f"alone: {variable}", sample.alone(variable))
     sample.drop("small scanners", sample.of_small_scanners(min_per_site))
@@ -140,17 +147,28 @@ class _Sample:
         sites: Any,
         covariates: pd.DataFrame | None,
     ) -> None:
-        require_unique(volumes.index, "volumes")
         index = volumes.index
-        if isinstance(sites, pd.Series):
-            sites = align_rows(sites, index, what="sites", extra="ignore")
+        labels, _ = match_rows(volumes, sites, None)
         self.volumes = volumes
-        self.quality = None if quality is None else match_images(quality, index)
-        self.people = None if covariates is None else align_rows(covariates, index, extra="ignore")
-        self.scanners = pd.Series(as_labels(sites), index=index, dtype=object)
+        self.absent: Reasons = {}
+        images = None if quality is None else images_by_scan(quality, index)
+        self.quality = self._rows(images, "no image quality metrics")
+        self.people = self._rows(covariates, "no covariates")
+        self.scanners = pd.Series(labels, index=index, dtype=object)
         self.left = index
         self.log: list[tuple[Any, str, str, int]] = []
         self.counts: list[tuple[str, int, int, int]] = []
+
+    def _rows(self, table: pd.DataFrame | None, reason: str) -> pd.DataFrame | None:
+        """Rows of the scans, missing where the table has none."""
+        if table is None:
+            return None
+        require_unique(table.index, "quality" if "quality" in reason else "covariates")
+        absent = self.volumes.index.difference(table.index, sort=False)
+        if len(absent) == len(self.volumes):
+            return pd.DataFrame(align_rows(table, self.volumes.index, what=reason[3:]))
+        self.absent |= dict.fromkeys(absent, reason)
+        return table.reindex(self.volumes.index)
 
     def drop(self, step: str, reasons: Reasons, number: int = 0) -> None:
         """Leave scans out, and count the step; scans that are out already stay as they are."""
@@ -198,8 +216,23 @@ class _Sample:
             for scan, value in unusable.items()
         }
 
-    def incomplete(self) -> Reasons:
+    def incomplete(self, answer: str) -> Reasons:
         """Volumes, covariates or metrics that are missing; the first of them is the reason."""
+        if answer not in ("drop", "error"):
+            raise DataError(f"missing must be 'drop' or 'error', got {answer!r}.")
+        reasons = self._gaps()
+        here = {scan: reason for scan, reason in reasons.items() if scan in self.left}
+        if here and answer == "error":
+            shown = [f"'{scan}' ({reason})" for scan, reason in list(here.items())[:3]]
+            more = f" and {len(here) - 3} more" if len(here) > 3 else ""
+            raise MissingValuesError(
+                f"{len(here)} of {count(self.left, 'scan')} have missing data: {', '.join(shown)}"
+                f"{more}. Complete them, or leave them out with missing='drop'.",
+                scans=list(here),
+            )
+        return reasons
+
+    def _gaps(self) -> Reasons:
         reasons: Reasons = {}
         if self.quality is not None:
             names = [name for name in METRICS if name in self.quality.columns]
@@ -210,7 +243,8 @@ class _Sample:
             reasons |= {scan: f"covariates missing: {', '.join(which)}"
                         for scan, which in unusable_metrics(self.people).items()}  # fmt: skip
         gaps = unusable_metrics(self.volumes)
-        return reasons | {scan: f"{count(which, 'volume')} missing" for scan, which in gaps.items()}
+        reasons |= {scan: f"{count(which, 'volume')} missing" for scan, which in gaps.items()}
+        return reasons | self.absent
 
     def alone(self, variable: str) -> Reasons:
         """The only one of their group among those that are left."""

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from isoscan.combat.inputs import match_rows
 from isoscan.design.covariates import as_numbers
 from isoscan.design.matrix import require_covariates
 from isoscan.errors import DataError, MissingColumnError, name_some
@@ -24,7 +25,6 @@ from isoscan.report.neuroharmony.canvas import (
     quiet,
     width_for,
 )
-from isoscan.tables.align import align_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +71,7 @@ def plot_scanners(volumes: pd.DataFrame, sites: Any, feature: str, ax: Axes | No
         raise MissingColumnError(
             f"there is no feature '{feature}': {name_some(volumes.columns, 8)}.", columns=[feature]
         )
-    labels = _labels(sites, volumes.index)
+    labels, _ = match_rows(volumes, sites, None)
     names = sorted(set(labels))
     boxes = summarize_boxes(volumes[[feature]], labels, names)[0]
     box = {key: boxes[:, number] for number, key in enumerate(STATISTICS)}
@@ -130,7 +130,7 @@ def plot_ages(
         If sex has not two levels.
     """
     table = require_covariates(people, [age, sex])
-    labels = _labels(sites, people.index)
+    labels, _ = match_rows(people, sites, None)
     ages = as_numbers(table[age], age).to_numpy()
     sexes = as_labels(table[sex], what=sex, warn=False)
     levels = _two_levels(sexes, sex)
@@ -175,7 +175,7 @@ def plot_sexes(
     DataError
         If sex has not two levels.
     """
-    labels = _labels(sites, people.index)
+    labels, _ = match_rows(people, sites, None)
     sexes = as_labels(require_covariates(people, [sex])[sex], what=sex, warn=False)
     levels = _two_levels(sexes, sex)
     shares = pd.crosstab(labels, sexes, normalize="index").mul(100)[levels]
@@ -195,12 +195,6 @@ def plot_sexes(
     quiet(axes)
     legend_above(axes, 2)
     return axes
-
-
-def _labels(sites: Any, scans: pd.Index[Any]) -> NDArray[np.object_]:
-    if isinstance(sites, pd.Series):
-        sites = align_rows(sites, scans, what="sites", extra="ignore")
-    return as_labels(sites)
 
 
 def _two_levels(sexes: NDArray[np.object_], name: str) -> list[str]:
