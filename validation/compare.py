@@ -14,8 +14,10 @@ from __future__ import annotations
 import sys
 import warnings
 
+import distributed
 import lme4
 import longcombat
+import metafor
 import mgcv
 from agreements import AGREES
 from cases import GOLDEN, Case, Run
@@ -67,6 +69,8 @@ def main(references: list[str]) -> int:
         "mgcv": mgcv.print_agreement,
         "longcombat": lambda: longcombat.main() == 0,
         "lme4": lambda: lme4.main() == 0,
+        "metafor": lambda: metafor.main() == 0,
+        "federated": lambda: distributed.main() == 0,
     }
     for reference in references or [*AGREES, *others]:
         print(f"\n## {reference}\n")
