@@ -1,4 +1,4 @@
-"""The 68 image quality metrics of a T1-weighted image, and which values of them are none.
+"""Which image quality metrics a model learns from, and which values of them are none.
 
 Names are those of MRIQC. A metric that could not be computed is written as a number by
 MRIQC (-1, or 0 where no measurement can be 0); such a number must not enter a regression.
@@ -20,35 +20,24 @@ from isoscan.errors import (
     count,
     name_some,
 )
+from isoscan.quality.definitions import AXES, TISSUES
+from isoscan.quality.definitions import METRICS as METRICS
 from isoscan.tables.align import align_rows
 from isoscan.tables.numbers import require_numbers
-
-_TISSUES = ("csf", "gm", "wm")
-_STATISTICS = ("k", "mad", "mean", "median", "n", "p05", "p95", "stdv")
-
-METRICS = (
-    "cjv", "cnr", "efc", "fber", "fwhm_avg", "fwhm_x", "fwhm_y", "fwhm_z",
-    *(f"icvs_{tissue}" for tissue in _TISSUES),
-    "inu_med", "inu_range", "qi_1", "qi_2",
-    *(f"rpve_{tissue}" for tissue in _TISSUES),
-    "size_x", "size_y", "size_z",
-    *(f"snr_{tissue}" for tissue in (*_TISSUES, "total")),
-    *(f"snrd_{tissue}" for tissue in (*_TISSUES, "total")),
-    "spacing_x", "spacing_y", "spacing_z",
-    *(f"summary_{tissue}_{name}" for tissue in ("bg", *_TISSUES) for name in _STATISTICS),
-    *(f"tpm_overlap_{tissue}" for tissue in _TISSUES),
-    "wm2max",
-)  # fmt: skip
-"""Names of the 68 metrics."""
 
 FAILURES: dict[str, tuple[float, ...]] = {
     "fber": (-1.0, 0.0),
     "qi_1": (-1.0,),
     "qi_2": (-1.0, 0.0),
-    **{f"fwhm_{axis}": (-1.0,) for axis in ("avg", "x", "y", "z")},
-    **{f"snrd_{tissue}": (-1.0,) for tissue in (*_TISSUES, "total")},
+    **{f"fwhm_{axis}": (-1.0,) for axis in (*AXES, "avg")},
+    **{f"snrd_{tissue}": (-1.0,) for tissue in (*TISSUES, "total")},
 }
-"""Numbers that stand for a metric which could not be computed."""
+"""Numbers that stand for a metric which could not be computed.
+
+Some scanners write a background of zeros. Its summaries are kept as they are: they tell
+scanners apart, and most scans of such a scanner would be lost.
+`isoscan.quality.sentinels_to_missing` marks them as missing too.
+"""
 
 
 def choose_metrics(quality: pd.DataFrame, metrics: tuple[str, ...] | None) -> list[str]:
@@ -64,7 +53,7 @@ def choose_metrics(quality: pd.DataFrame, metrics: tuple[str, ...] | None) -> li
     Returns
     -------
     list of str
-        Names, in the order of `METRICS` or as asked for.
+        Names, in the order of MRIQC's tables or as asked for.
 
     Raises
     ------
