@@ -200,8 +200,41 @@ def _fit_table(
     needed = bytes_in_memory(len(sources), len(mask.voxels), mask.grid.n_voxels)
     require_memory(needed, f"{name} keeps all {len(sources)} maps in memory; it")
     table = read_table(sources, mask.voxels, dtype, getattr(estimator, "n_jobs", None))
-    inside = _covered_in(table, labels, missing)
     progress("fit", len(sources), len(sources))
+    return fit_table(estimator, table, people, labels, mask, missing)
+
+
+def fit_table(
+    estimator: Any,
+    table: NDArray[Any],
+    people: pd.DataFrame,
+    labels: Any,
+    mask: Mask,
+    missing: Missing,
+) -> VolumeModel:
+    """Estimate site effects from a table of all scans and voxels.
+
+    Parameters
+    ----------
+    estimator : ComBat, CovBat, ...
+        Unfitted; it is fitted in place.
+    table : ndarray of shape (n_scans, n_voxels)
+        Values; NaN where they are missing.
+    people : DataFrame
+        Covariates, in the same order.
+    labels : ndarray or DataFrame
+        Sites, or several batch variables.
+    mask : Mask
+        Which voxels these are.
+    missing : {"keep", "exclude", "error"}
+        What to do with voxels that lack a value at some scan.
+
+    Returns
+    -------
+    VolumeModel
+        The fitted model.
+    """
+    inside = _covered_in(table, labels, missing)
     estimator.fit(table[:, inside], sites=labels, covariates=people)
     return _of_voxels(estimator, mask, inside, None)
 
