@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from isoscan.combat import LongitudinalComBat as LongitudinalComBat
     from isoscan.combat import SiteScorer as SiteScorer
     from isoscan.combat import StepwiseComBat as StepwiseComBat
-    from isoscan.combat import load as load
+    from isoscan.loading import load as load
 
 try:
     __version__ = version("isoscan")
@@ -35,6 +35,7 @@ _HOMES = {
     "Neuroharmony": "isoscan.unseen",
     "SiteScorer": "isoscan.combat",
     "StepwiseComBat": "isoscan.combat",
+    "UnseenScanner": "isoscan.unseen",
     "VolumeModel": "isoscan.volumes",
     "compare_pooling": "isoscan.pooling",
     "describe": "isoscan.description",
@@ -43,7 +44,8 @@ _HOMES = {
     "harmonize": "isoscan.harmonizing",
     "harmonize_volumes": "isoscan.volumes",
     "image_quality": "isoscan.quality",
-    "load": "isoscan.combat",
+    "leave_one_scanner_out": "isoscan.evaluation.left_out",
+    "load": "isoscan.loading",
     "mega_analysis": "isoscan.pooling",
     "merge_models": "isoscan.federated",
     "meta_analysis": "isoscan.pooling",

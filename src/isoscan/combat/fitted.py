@@ -77,6 +77,34 @@ class FittedSites:
         """The distribution that each site's effects are shrunk to."""
         return summary.priors_frame(self.model_, self.sites_)
 
+    def expect(
+        self, covariates: pd.DataFrame | None, n_scans: int, *, kept: bool = False
+    ) -> NDArray[np.float64]:
+        """What is expected of scans by their covariates, whatever their site.
+
+        Parameters
+        ----------
+        covariates : DataFrame of shape (n_scans, n_covariates) or None
+            Columns named in the formulas, one row per scan.
+        n_scans : int
+            Number of scans.
+        kept : bool
+            After harmonization: removed covariates are held at their training mean.
+
+        Returns
+        -------
+        ndarray of shape (n_scans, n_features)
+            Expected measures; the same for a scan alone or among others.
+        """
+        check_is_fitted(self, "model_")
+        matrix = self._matrix(covariates, n_scans)
+        matrix = self.model_.kept(matrix) if kept else matrix
+        # Not by a matrix product of the linear algebra library: its rounding depends on the
+        # number of rows.
+        return np.asarray(
+            self.model_.intercept + np.einsum("sc,cf->sf", matrix, self.model_.slopes)
+        )
+
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model to a file that holds no subject and runs no code.
 

@@ -4,6 +4,7 @@ from isoscan.unseen.neuroharmony import Neuroharmony
 from isoscan.unseen.outliers import OutlierRule, find_outliers
 from isoscan.unseen.relative import relative_volumes
 from isoscan.unseen.rois import intracranial_volume, neuroharmony_rois, sum_tissues
+from isoscan.unseen.scanner import UnseenScanner
 from isoscan.unseen.selection import Selection, select_sample
 from isoscan.unseen.steps import StepCorrections, remove_in_steps
 
@@ -12,6 +13,7 @@ __all__ = [
     "OutlierRule",
     "Selection",
     "StepCorrections",
+    "UnseenScanner",
     "find_outliers",
     "intracranial_volume",
     "neuroharmony_rois",

@@ -24,6 +24,8 @@ PLAUSIBLE = (500.0, 3000.0)
 _UNITS = {"mm³": 1e3, "cm³": 1.0}
 LEAST = 1e-4
 """The largest of several structures is more of the head than that."""
+MOST = 10.0
+"""A total may be wrong and smaller than its parts, but not by as much as a unit."""
 
 
 def relative_volumes(
@@ -145,8 +147,8 @@ def _require_one_unit(table: pd.DataFrame, totals: pd.Series[Any], unit: str) ->
     """Refuse volumes that no part of a head has: the largest share tells the unit."""
     shares = table.div(totals, axis=0).median()
     largest = float(shares.max())
-    if largest >= 1 or largest < LEAST:
-        ratio = "more than the head" if largest >= 1 else "next to nothing of the head"
+    if largest >= MOST or largest < LEAST:
+        ratio = "more than the head" if largest >= MOST else "next to nothing of the head"
         raise DataError(
             f"the totals are in {unit}, but '{shares.idxmax()}' would be {ratio} "
             f"({largest:.3g} of it): volumes and totals are in different units. Convert one of "
