@@ -20,6 +20,7 @@ from isoscan.pooling.weighted import (
     fit_weighted,
     inverse,
     sum_over_sites,
+    trace_of_diagonal,
     trace_of_product,
 )
 
@@ -153,13 +154,12 @@ def solve_q(evidence: Evidence, target: Numbers, *, start: Numbers | float = 0.0
         if not moving.size:
             return tau2
         fit = fit_weighted(part.effects, part.weights(tau2[moving]), part.design)
-        total, q = sum_over_sites(fit.weights), fit.q
-        pulled = fit.weights * fit.residuals
-        slope = sum_over_sites(pulled, pulled)
+        pulled = fit.pulled
+        q, slope = sum_over_sites(pulled, fit.residuals), sum_over_sites(pulled, pulled)
         step = np.zeros_like(q)
         np.divide(q * (q - goal), goal * slope, out=step, where=q > goal)
         tau2[moving] += step
-        left = np.flatnonzero(step > _SMALL_STEP * part.k / total)
+        left = np.flatnonzero(step > _SMALL_STEP * part.k / fit.total)
         unfinished = moving[left]
         if left.size < WORTH_COPYING * moving.size:
             moving, part, goal = unfinished, part.take(left), goal[left]
@@ -173,10 +173,11 @@ def _trace_p(weights: Numbers, covariance: Numbers, design: Numbers) -> Numbers:
 
 
 def _trace_pp(weights: Numbers, covariance: Numbers, design: Numbers) -> Numbers:
-    squares = covariance @ cross_products(design, weights, weights)
+    products = cross_products(design, weights, weights)
+    squares = covariance @ products
     cubes = cross_products(design, weights, weights, weights)
     return np.asarray(
-        sum_over_sites(weights, weights)
+        trace_of_diagonal(design, products, weights, weights)
         - 2 * trace_of_product(covariance, cubes)
         + trace_of_product(squares, squares)
     )

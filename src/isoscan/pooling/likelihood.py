@@ -18,6 +18,7 @@ from isoscan.pooling.weighted import (
     cross_products,
     fit_weighted,
     sum_over_sites,
+    trace_of_diagonal,
     trace_of_product,
 )
 
@@ -129,12 +130,11 @@ def _slope(
     that an inequality that holds once holds ever after. ML has trace W instead of trace P.
     """
     fit = fit_weighted(evidence.effects, evidence.weights(tau2), evidence.design)
-    weights, q = fit.weights, fit.q
-    pulled = weights * fit.residuals
-    trace = sum_over_sites(weights)
+    pulled, trace = fit.pulled, fit.total
+    q = sum_over_sites(pulled, fit.residuals)
     if restricted:
-        squares = cross_products(evidence.design, weights, weights)
-        trace -= trace_of_product(fit.covariance, squares)
+        squares = cross_products(evidence.design, fit.weights, fit.weights)
+        trace = trace - trace_of_product(fit.covariance, squares)
     steep = (q >= 1) & (q >= trace * (least + tau2))
     return sum_over_sites(pulled, pulled) - trace, ~steep
 
@@ -145,23 +145,22 @@ def _newton_step(
     """Slope, typical variance, and step; NaN where the likelihood curves upward."""
     design = evidence.design
     fit = fit_weighted(evidence.effects, evidence.weights(tau2), design)
-    weights, covariance = fit.weights, fit.covariance
-    pulled = weights * fit.residuals
-    total = sum_over_sites(weights)
-    slope = sum_over_sites(pulled, pulled) - total
-    fisher = sum_over_sites(weights, weights)
+    weights, covariance, pulled = fit.weights, fit.covariance, fit.pulled
+    squares = cross_products(design, weights, weights)
+    slope = sum_over_sites(pulled, pulled) - fit.total
+    fisher = trace_of_diagonal(design, squares, weights, weights)
     if restricted:
-        squares = cross_products(design, weights, weights)
         cubes = cross_products(design, weights, weights, weights)
         share = covariance @ squares
         slope += trace_of_product(covariance, squares)
-        fisher += trace_of_product(share, share) - 2 * trace_of_product(covariance, cubes)
-    curvature = sum_over_sites(weights, pulled, pulled)
-    projected = design.T @ (weights * pulled)
+        fisher = fisher + trace_of_product(share, share) - 2 * trace_of_product(covariance, cubes)
+    twice = weights * pulled
+    projected = design.T @ twice
+    curvature = sum_over_sites(twice, pulled)
     curvature -= np.einsum("pf,fpq,qf->f", projected, covariance, projected)
     observed = 2 * curvature - fisher
     step = slope / np.where(observed > 0, observed, np.nan)
-    return slope, evidence.k / total, step
+    return slope, evidence.k / fit.total, step
 
 
 def _climb(evidence: Evidence, grid: _Grid, at: tuple[Chosen, Chosen], restricted: bool) -> Numbers:

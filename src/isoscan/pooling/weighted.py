@@ -29,17 +29,25 @@ class WeightedFit:
         Inverse of X'WX.
     residuals : ndarray of shape (n_sites, n_features)
         Effect minus fitted effect.
+    total : ndarray of shape (n_features,)
+        Sum of the weights.
     """
 
     weights: Numbers
     coefficients: Numbers
     covariance: Numbers
     residuals: Numbers
+    total: Numbers
 
     @property
     def q(self) -> Numbers:
         """Weighted sum of squared residuals."""
         return sum_over_sites(self.weights, self.residuals, self.residuals)
+
+    @property
+    def pulled(self) -> Numbers:
+        """Weighted residuals."""
+        return np.asarray(self.weights * self.residuals)
 
 
 def fit_weighted(effects: Numbers, weights: Numbers, design: Numbers) -> WeightedFit:
@@ -59,12 +67,34 @@ def fit_weighted(effects: Numbers, weights: Numbers, design: Numbers) -> Weighte
     WeightedFit
         Estimates.
     """
-    covariance = inverse(cross_products(design, weights))
+    products = cross_products(design, weights)
+    covariance = inverse(products)
     if is_mean(design):
         mean = covariance[:, :, 0].T * sum_over_sites(weights, effects)
-        return WeightedFit(weights, mean, covariance, effects - mean)
+        return WeightedFit(weights, mean, covariance, effects - mean, products[:, 0, 0])
     coefficients = np.einsum("fpq,qf->pf", covariance, design.T @ (weights * effects))
-    return WeightedFit(weights, coefficients, covariance, effects - design @ coefficients)
+    residuals = effects - design @ coefficients
+    return WeightedFit(weights, coefficients, covariance, residuals, sum_over_sites(weights))
+
+
+def trace_of_diagonal(design: Numbers, products: Numbers, *factors: Numbers) -> Numbers:
+    """Trace of D, given X'DX: for a mean they are the same.
+
+    Parameters
+    ----------
+    design : ndarray of shape (n_sites, n_terms)
+        Design columns X.
+    products : ndarray of shape (n_features, n_terms, n_terms)
+        X'DX.
+    *factors : ndarray of shape (n_sites, n_features)
+        Factors of the diagonal of D.
+
+    Returns
+    -------
+    ndarray of shape (n_features,)
+        Sums over sites of the product of all factors.
+    """
+    return products[:, 0, 0] if is_mean(design) else sum_over_sites(*factors)
 
 
 def is_mean(design: Numbers) -> bool:
