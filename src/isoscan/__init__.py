@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from isoscan.combat import LongitudinalComBat as LongitudinalComBat
     from isoscan.combat import SiteScorer as SiteScorer
     from isoscan.combat import StepwiseComBat as StepwiseComBat
-    from isoscan.loading import load as load
 
 try:
     __version__ = version("isoscan")

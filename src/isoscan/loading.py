@@ -33,6 +33,9 @@ def load(path: str | Path) -> Any:
     """
     from isoscan import unseen
 
-    kinds = {"Neuroharmony": unseen.Neuroharmony, "UnseenScanner": unseen.UnseenScanner}
+    kinds: dict[str, Any] = {
+        "Neuroharmony": unseen.Neuroharmony,
+        "UnseenScanner": unseen.UnseenScanner,
+    }
     method = str(read_model(path)[0].get("method"))
     return kinds[method].load(path) if method in kinds else load_family(path)
