@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.ndimage import binary_erosion
 from simulated_heads import AFFINE, SHAPE, image, simulate_head
 
 import isoscan as iso
@@ -118,6 +119,16 @@ def test_an_image_without_air_lacks_the_metrics_of_air():
     with pytest.warns(MissingValuesWarning, match="Without meaning"):
         old = iso.image_quality(stripped, **HEAD.given(), definition="mriqc-24", register=False)
     assert old["fber"] == old["snrd_gm"] == -1 and old["qi_2"] == 0
+
+
+def test_a_rim_left_around_the_head_is_no_air():
+    inside = HEAD.head.get_fdata() > 0
+    given = HEAD.given(head=image(binary_erosion(inside)))
+    with pytest.warns(MissingValuesWarning, match="no noise around the head"):
+        found = iso.image_quality(
+            image(np.where(inside, HEAD.t1.get_fdata(), 0)), **given, register=False
+        )
+    assert found[[*AIR_METRICS]].isna().all()
 
 
 def test_a_tissue_that_nothing_holds_is_named():

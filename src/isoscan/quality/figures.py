@@ -104,6 +104,8 @@ def _draw_row(panels: Any, inputs: QualityInputs, masks: dict[str, Array], brigh
             va="top",
             fontsize=8,
             fontweight="bold",
+            bbox={"facecolor": "black", "alpha": 0.7, "edgecolor": "none", "pad": 1},
+            zorder=3,
         )
 
 

@@ -15,6 +15,7 @@ Zooms = tuple[float, float, float]
 
 _SMOOTHING, _EDGE, _GAP = 4.0, 15.0, 4
 _BRIGHTEST, _HIGH = 99.98, 99.5
+_ROUNDING = 1e-9
 
 
 def find_head(
@@ -134,7 +135,7 @@ def close_edges(edges: Mask, brain: Mask, zooms: Zooms, definition: Definition) 
     box = ndimage.generate_binary_structure(3, 2)
     if definition.millimetres:
         closed = _closed(edges, zooms)
-        around = _grown(brain, zooms, _GAP)
+        around = grown(brain, zooms, _GAP)
         return _filled(largest_parts(closed | around, 1))
     closed = ndimage.binary_dilation(edges, box, iterations=_GAP)
     closed = ndimage.binary_erosion(closed, box, iterations=_GAP + 1)
@@ -182,18 +183,55 @@ def _filled(mask: Mask) -> Mask:
     return np.asarray(binary_fill_holes(binary_fill_holes(mask), in_slice))
 
 
-def _grown(mask: Mask, zooms: Zooms, by: float) -> Mask:
-    """Everything within a distance of a mask."""
-    from scipy.ndimage import distance_transform_edt
+def grown(mask: Mask, zooms: Zooms, by: float) -> Mask:
+    """Find everything within a distance of a mask.
 
-    return np.asarray(distance_transform_edt(~mask, sampling=zooms) <= by) if mask.any() else mask
+    The ball is put together of rows: each row along the first axis is as long as its distance
+    from the centre allows, and rows of one length are made once.
+
+    Parameters
+    ----------
+    mask : ndarray of bool of shape (x, y, z)
+        The mask.
+    zooms : tuple of float
+        Voxel sizes in millimetres.
+    by : float
+        Millimetres.
+
+    Returns
+    -------
+    ndarray of bool
+        The larger mask.
+    """
+    x, y, z = (int(by / mm + _ROUNDING) for mm in zooms)
+    rows = [mask]
+    for length in range(1, x + 1):
+        longer = rows[-1].copy()
+        _add(longer, mask, (length, 0, 0))
+        _add(longer, mask, (-length, 0, 0))
+        rows.append(longer)
+    ball = np.zeros_like(mask)
+    for j in range(-y, y + 1):
+        for k in range(-z, z + 1):
+            left = by**2 - (j * zooms[1]) ** 2 - (k * zooms[2]) ** 2
+            if left >= -_ROUNDING:
+                length = int(max(left, 0.0) ** 0.5 / zooms[0] + _ROUNDING)
+                _add(ball, rows[length], (0, j, k))
+    return ball
+
+
+def _add(to: Mask, mask: Mask, shift: tuple[int, int, int]) -> None:
+    """Add a mask, shifted; what leaves the volume is lost."""
+    into = tuple(slice(max(n, 0), n if n < 0 else None) for n in shift)
+    from_ = tuple(slice(max(-n, 0), -n if n > 0 else None) for n in shift)
+    to[into] |= mask[from_]
 
 
 def _closed(edges: Mask, zooms: Zooms) -> Mask:
-    """Edges without gaps between them; beyond the volume there is room, but no edge."""
+    """Edges without gaps between them; beyond the volume they go on as they leave it."""
     margin = [int(_GAP / mm) + 2 for mm in zooms]
-    room = np.pad(edges, [(width, width) for width in margin])
-    outside = _grown(~_grown(room, zooms, _GAP), zooms, _GAP + min(zooms))
+    room = np.pad(edges, [(width, width) for width in margin], mode="edge")
+    outside = grown(~grown(room, zooms, _GAP), zooms, _GAP + min(zooms))
     inner = tuple(slice(width, -width) for width in margin)
     return np.asarray(~outside[inner])
 

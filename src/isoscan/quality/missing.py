@@ -13,7 +13,7 @@ from isoscan.quality.sentinels import BACKGROUND, NOISE
 AIR_METRICS = ("cnr", "efc", "fber", "qi_1", "qi_2", *NOISE, *BACKGROUND)
 """Metrics that need noise around the head."""
 
-_LEAST_NOISE = 1000
+_LEAST_NOISE, _MOST_EMPTY = 1000, 0.8
 _LEAST_TISSUE = 1.0
 
 
@@ -72,11 +72,13 @@ def has_noise(inputs: QualityInputs) -> bool:
     Returns
     -------
     bool
-        True if half of the air, and at least 1000 voxels, are positive.
+        True if half of the air, and at least 1000 voxels, are positive, and the empty frame
+        does not take more than 80 % of what is not head: then only a rim was left.
     """
     air = inputs.raw[inputs.air]
     positive = int((air > 0).sum())
-    return positive >= max(_LEAST_NOISE, air.size / 2)
+    empty, outside = int((inputs.frame & ~inputs.head).sum()), int((~inputs.head).sum())
+    return positive >= max(_LEAST_NOISE, air.size / 2) and empty <= _MOST_EMPTY * outside
 
 
 def _of_tissue(name: str) -> tuple[str, ...]:
