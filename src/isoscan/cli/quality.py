@@ -40,7 +40,7 @@ _data, _results = under("Data"), under("Results")
     "--register/--no-register",
     default=True,
     show_default=True,
-    help="Bring a template to each head: slower, and needed for tpm_overlap_*.",
+    help="Bring a template to each head: slower; tells where brows are, and overlaps of tissues.",
 )
 @options.output()
 @_results("--resume", is_flag=True, help="Leave out images that were measured before.")
