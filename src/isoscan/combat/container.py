@@ -11,7 +11,7 @@ import io
 import json
 import platform
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoscan.combat.stored_zip import MOST_BYTES, Parts, size_of, stored_zip
 from isoscan.errors import MissingFileError, ModelFileError
 
 _STAMP = (1980, 1, 1, 0, 0, 0)
@@ -26,7 +27,6 @@ _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _SLACK = 65536  # what headers of arrays and zips may take
 
 Arrays = dict[str, NDArray[Any]]
-Parts = Sequence[bytes | memoryview]
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -105,8 +105,8 @@ class Container:
         numbers = _pack_arrays(arrays)
         header = self._header(facts, numbers)
         text = json.dumps(header, indent=1, ensure_ascii=False, allow_nan=False).encode()
-        members = {self.json_member: [text], "arrays.npz": [numbers]}
-        return _zip(members, zipfile.ZIP_STORED), str(header["sha256"])
+        content = _stored({self.json_member: [text], "arrays.npz": numbers})
+        return b"".join(content), str(header["sha256"])
 
     def hash_of(self, facts: dict[str, Any], arrays: Arrays) -> str:
         """SHA-256 that the file would carry.
@@ -125,12 +125,15 @@ class Container:
         """
         return str(self._header(facts, _pack_arrays(arrays))["sha256"])
 
-    def _header(self, facts: dict[str, Any], numbers: bytes) -> dict[str, Any]:
+    def _header(self, facts: dict[str, Any], numbers: Parts) -> dict[str, Any]:
+        hash_of_numbers = hashlib.sha256()
+        for part in numbers:
+            hash_of_numbers.update(part)
         header = {
             "format": self.format,
             "format_version": self.version,
             "software": software_versions(),
-            "arrays_sha256": hashlib.sha256(numbers).hexdigest(),
+            "arrays_sha256": hash_of_numbers.hexdigest(),
             **facts,
         }
         return {"sha256": hash_facts(header), **header}
@@ -334,11 +337,18 @@ _MOST_COMPRESSED = 32 << 20
 """Larger numbers are stored as they are: they shrink by a tenth, and that takes seconds."""
 
 
-def _pack_arrays(arrays: Arrays) -> bytes:
+def _pack_arrays(arrays: Arrays) -> Parts:
     members = {f"{name}.npy": _array_parts(array) for name, array in sorted(arrays.items())}
-    # Such as a model of all voxels of a brain.
-    large = sum(len(part) for parts in members.values() for part in parts) > _MOST_COMPRESSED
-    return _zip(members, zipfile.ZIP_STORED if large else zipfile.ZIP_DEFLATED)
+    if sum(map(size_of, members.values())) > _MOST_COMPRESSED:  # a model of all voxels of a brain
+        return _stored(members)
+    return [_zip(members, zipfile.ZIP_DEFLATED)]
+
+
+def _stored(members: Mapping[str, Parts]) -> Parts:
+    """A zip that compresses nothing."""
+    if sum(map(size_of, members.values())) < MOST_BYTES - _SLACK * len(members):
+        return stored_zip(members, _STAMP)
+    return [_zip(members, zipfile.ZIP_STORED)]
 
 
 def _array_parts(array: NDArray[Any]) -> Parts:
@@ -355,7 +365,7 @@ def _zip(members: Mapping[str, Parts], compression: int) -> bytes:
         for name, parts in members.items():
             info = zipfile.ZipInfo(name, date_time=_STAMP)
             info.compress_type = compression
-            info.file_size = sum(map(len, parts))
+            info.file_size = size_of(parts)
             with archive.open(info, "w") as member:
                 for part in parts:
                     member.write(part)

@@ -23,6 +23,7 @@ from isoscan.errors import (
 from isoscan.labels import as_labels
 from isoscan.nifti.sources import Source
 from isoscan.volumes.correction import PLACES
+from isoscan.volumes.kept_maps import KeptMaps
 from isoscan.volumes.outputs import Results
 from isoscan.volumes.space_needed import require_memory
 from isoscan.volumes.stages import Block, Corrector, Reader, Stages, Writer
@@ -94,6 +95,7 @@ def harmonize_sources(
     outside: Outside,
     results: Results | None,
     progress: Progress,
+    kept: KeptMaps | None = None,
 ) -> list[Any]:
     """Apply a model to maps; write them, or give them back.
 
@@ -113,6 +115,8 @@ def harmonize_sources(
         Where maps are written; None to return them.
     progress : callable
         Told the stage, how many maps are done, and of how many.
+    kept : KeptMaps, optional
+        Maps that need not be read again.
 
     Returns
     -------
@@ -139,7 +143,7 @@ def harmonize_sources(
             )
             return harmonized
 
-        reader = Reader(pool, sources, model.mask.voxels, dtype, whole=outside == "keep")
+        reader = Reader(pool, sources, model.mask.voxels, dtype, kept, whole=outside == "keep")
         writer = Writer(pool, sources, model, outside, results)
         stages = Stages(reader, Corrector(pool, model.estimator, design, harmonize), writer)
         for made in stages.through(_blocks(model.estimator, labels, todo)):

@@ -85,7 +85,8 @@ class SiteCorrection:
         values[...] = measured
         width = measured.shape[1]
         values *= self._factor[strip, :width]
-        values += added[places, :width]
+        follow = places[-1] == len(places) - 1
+        values += (added[: len(places)] if follow else added[places])[:, :width]
         measured[...] = values
 
     def _learn(self, strip: int) -> None:

@@ -19,6 +19,7 @@ from isoscan.combat.training import Training
 from isoscan.nifti.sources import Source
 from isoscan.volumes.apply import Site, labels_of
 from isoscan.volumes.coverage import Missing, VoxelNames, covered
+from isoscan.volumes.kept_maps import KeptMaps
 from isoscan.volumes.masks import Mask
 from isoscan.volumes.model import VolumeModel
 from isoscan.volumes.reading import read_table
@@ -35,6 +36,7 @@ def fit_sources(
     mask: Mask,
     missing: Missing,
     progress: Progress,
+    kept: KeptMaps | None = None,
 ) -> VolumeModel:
     """Estimate the site effects of maps.
 
@@ -54,6 +56,8 @@ def fit_sources(
         What to do with voxels that lack a value at some scan.
     progress : callable
         Told the stage, how many maps are done, and of how many.
+    kept : KeptMaps, optional
+        Where maps stay that fit, to be used again.
 
     Returns
     -------
@@ -63,7 +67,9 @@ def fit_sources(
     dtype = np.result_type(*(source.dtype for source in sources))
     labels = labels_of(people, site)
     if streams(estimator, labels):
-        fitted = _fit_stream(estimator, sources, people, labels, mask, missing, dtype, progress)
+        fitted = _fit_stream(
+            estimator, sources, people, labels, mask, missing, dtype, progress, kept
+        )
     else:
         fitted = _fit_table(estimator, sources, people, labels, mask, missing, dtype, progress)
     return replace(fitted, space=space_of(sources[0]))
@@ -114,11 +120,14 @@ def _fit_stream(
     missing: Missing,
     dtype: np.dtype[Any],
     progress: Progress,
+    kept: KeptMaps | None,
 ) -> VolumeModel:
     rows, scans = estimator._learn_scans(labels, people)
     n_voxels, n_columns = len(mask.voxels), scans.covariates.shape[1]
     needed = bytes_to_stream(n_voxels, mask.grid.n_voxels, len(estimator.sites_), n_columns)
     require_memory(needed, f"ComBat of {n_voxels:,} voxels and {len(estimator.sites_)} sites")
+    if kept is not None:
+        kept.spare(needed)
     gathered = gather_moments(
         [sources[row] for row in rows],
         scans,
@@ -126,6 +135,7 @@ def _fit_stream(
         dtype,
         n_jobs=estimator.n_jobs,
         progress=progress,
+        kept=kept,
     )
     return finish_fit(estimator, gathered, scans, mask, missing, dtype)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from isoscan.volumes.effect_maps import header_of
 from isoscan.volumes.fit import fit_sources
 from isoscan.volumes.job import Job, make_estimator
 from isoscan.volumes.journal import Journal, only_run_in
+from isoscan.volumes.kept_maps import KeptMaps
 from isoscan.volumes.model import VolumeModel
 from isoscan.volumes.outputs import Results, run_folder
 from isoscan.volumes.stream import Progress, silent
@@ -127,9 +129,10 @@ def harmonize_volumes(
         volumes, covariates, mask, mask_threshold, bad, progress, registered=registered
     )
     job.leave_out_single_scans(estimator, site)
+    kept = KeptMaps(job.mask.voxels)
     if output is None:
-        model = _fitted(estimator, job, site, missing, progress)
-        return _applied(model, job, site, outside, None, progress), model
+        model = _fitted(estimator, job, site, missing, progress, kept)
+        return _applied(model, job, site, outside, None, progress, kept), model
     settings = {"method": method, "options": plain_options(estimator), "site": site}
     settings |= {"missing": missing, "outside": outside, "mask": job.mask.hash_}
     with only_run_in(Path(output)):
@@ -145,12 +148,15 @@ def harmonize_volumes(
             overwrite=overwrite,
         )
         list_damaged(results, job.damaged, job.people, overwrite=overwrite)
+        meanwhile: AbstractContextManager[None] = nullcontext()
         if results.journal.is_done(MODEL):
             model = VolumeModel.load(Path(output) / MODEL)
         else:
-            model = _fitted(estimator, job, site, missing, progress)
-            write_model_files(model, results)
-        written = _applied(model, job, site, outside, results, progress)
+            model = _fitted(estimator, job, site, missing, progress, kept)
+            _write_effects(model, results)
+            meanwhile = results.adding(MODEL, model.to_bytes)
+        with meanwhile:
+            written = _applied(model, job, site, outside, results, progress, kept)
         describe_results(results.folder, results.names, job.sources, model)
         return written, model
 
@@ -226,10 +232,17 @@ def fit_volumes(
 
 
 def _fitted(
-    estimator: Any, job: Job, site: Site, missing: Missing, progress: Progress
+    estimator: Any,
+    job: Job,
+    site: Site,
+    missing: Missing,
+    progress: Progress,
+    kept: KeptMaps | None = None,
 ) -> VolumeModel:
     with all_named(job.sources, job.people.index):
-        return fit_sources(estimator, job.sources, job.people, site, job.mask, missing, progress)
+        return fit_sources(
+            estimator, job.sources, job.people, site, job.mask, missing, progress, kept
+        )
 
 
 def _applied(
@@ -239,9 +252,12 @@ def _applied(
     outside: Outside,
     results: Results | None,
     progress: Progress,
+    kept: KeptMaps,
 ) -> list[Any]:
     with all_named(job.sources, job.people.index):
-        return harmonize_sources(model, job.sources, job.people, site, outside, results, progress)
+        return harmonize_sources(
+            model, job.sources, job.people, site, outside, results, progress, kept
+        )
 
 
 def write_model_files(model: VolumeModel, results: Results) -> None:
@@ -254,6 +270,11 @@ def write_model_files(model: VolumeModel, results: Results) -> None:
     results : Results
         Folder and journal.
     """
+    _write_effects(model, results)
+    results.add_all({MODEL: model.to_bytes})
+
+
+def _write_effects(model: VolumeModel, results: Results) -> None:
     header, voxels = header_of(model.grid, *model.space), model.mask.voxels
     (results.folder / EFFECTS).mkdir(exist_ok=True)
     frame = Frame(voxels, np.full(model.grid.n_voxels, np.nan))
@@ -264,7 +285,6 @@ def write_model_files(model: VolumeModel, results: Results) -> None:
     results.add_all(effects, getattr(model.estimator, "n_jobs", None))
     whole = Frame(voxels, np.zeros(model.grid.n_voxels))
     results.add(MASK, whole.map_bytes(np.ones(len(voxels)), header))
-    results.add(MODEL, model.to_bytes())
 
 
 def save_fit(model: VolumeModel, folder: Path, job: Job, *, overwrite: bool) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,8 @@ class Results:
 
     def __init__(self, folder: Path, names: Sequence[str], journal: Journal) -> None:
         self.folder, self.names, self.journal = folder, list(names), journal
+        self._before: Future[None] | None = None
+        self._unnoted: dict[str, str] = {}
 
     def path(self, row: int) -> Path:
         """File of a map.
@@ -102,14 +106,44 @@ class Results:
         return hashlib.sha256(content).hexdigest()
 
     def note(self, hashes: Mapping[int, str]) -> None:
-        """Note that maps are finished.
+        """Note that maps are finished; after the file that is being added, if there is one.
 
         Parameters
         ----------
         hashes : mapping of {int: str}
             SHA-256 by number of the map.
         """
-        self.journal.note_hashes({self.names[row]: sha256 for row, sha256 in hashes.items()})
+        self._unnoted |= {self.names[row]: sha256 for row, sha256 in hashes.items()}
+        if self._before is None or self._before.done():
+            self._note_rest()
+
+    def _note_rest(self) -> None:
+        if self._before is not None:
+            self._before.result()
+        if self._unnoted:
+            self.journal.note_hashes(self._unnoted)
+        self._unnoted = {}
+
+    @contextmanager
+    def adding(self, name: str, make: Callable[[], bytes]) -> Iterator[None]:
+        """Write and note another file while maps are made; no map is noted before it.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+        make : callable
+            Gives its content.
+
+        Yields
+        ------
+        None
+            Control; afterwards everything is noted.
+        """
+        with ThreadPoolExecutor(1) as pool:
+            self._before = pool.submit(self.add_all, {name: make})
+            yield
+            self._note_rest()
 
     def add(self, name: str, content: bytes) -> None:
         """Write and note another file, unless that is done.

@@ -14,6 +14,7 @@ from isoscan.combat.blocks import thread_pool
 from isoscan.nifti.maps import read_flat
 from isoscan.nifti.scratch import Scratch
 from isoscan.nifti.sources import FileMap, Source
+from isoscan.volumes.kept_maps import KeptMaps
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -70,7 +71,7 @@ class Reading:
         Returns
         -------
         bool
-            Whether no value is missing.
+            Whether no value is missing in the maps that were not read before.
         """
         complete = [row.result() for row in self.rows]
         return all(complete)
@@ -84,6 +85,7 @@ def start_reading(
     scratch: Scratch,
     *,
     whole: bool = False,
+    kept: KeptMaps | None = None,
 ) -> Reading:
     """Begin to read a few maps into a table.
 
@@ -101,6 +103,8 @@ def start_reading(
         Memory of the threads.
     whole : bool
         Whether to keep all values of the maps.
+    kept : KeptMaps, optional
+        Maps that need not be read again.
 
     Returns
     -------
@@ -108,19 +112,21 @@ def start_reading(
         To wait for.
     """
     table = table[: len(sources)]
-    kept: list[NDArray[Any] | None] = [None] * len(sources)
+    flats: list[NDArray[Any] | None] = [None] * len(sources)
 
     def read(place: int) -> bool:
         source, row = sources[place], table[place]
         if whole:
-            flat = kept[place] = source.flat()
+            flat = flats[place] = source.flat()
+        elif kept is not None and kept.put(source, voxels, row):
+            return True
         elif isinstance(source, FileMap):
             flat = read_flat(source.path, source.checked, scratch=scratch)
         else:
             flat = source.flat()
         return _take(flat, voxels, row)
 
-    return Reading(table, [pool.submit(read, place) for place in range(len(sources))], kept)
+    return Reading(table, [pool.submit(read, place) for place in range(len(sources))], flats)
 
 
 def _take(flat: NDArray[Any], voxels: NDArray[np.intp], row: NDArray[Any]) -> bool:

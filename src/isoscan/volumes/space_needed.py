@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 
 from isoscan.errors import OutOfSpaceError
-from isoscan.volumes.stream import SCANS_AT_A_TIME
 
 logger = logging.getLogger(__name__)
 _PROGRAM = 150 << 20
+_MAPS_IN_WORK = 48  # a block is read, one is worked on, one is written
 _COMPRESSED = 1.05
 """Values inside the mask can hardly be compressed; zeros around it take no room."""
 _BESIDES = 3 * 4096
@@ -38,7 +38,7 @@ def bytes_to_stream(n_voxels: int, n_grid: int, n_sites: int, n_columns: int) ->
     """
     moments = 8 * n_voxels * n_sites * (n_columns + 2)
     estimates = 8 * n_voxels * (8 * n_sites + 2 * n_columns + 8)
-    block = SCANS_AT_A_TIME * (16 * n_voxels + 12 * n_grid)
+    block = _MAPS_IN_WORK * (8 * n_voxels + 4 * n_grid)
     return _PROGRAM + moments + estimates + block
 
 
@@ -59,7 +59,7 @@ def bytes_in_memory(n_scans: int, n_voxels: int, n_grid: int) -> int:
     int
         Bytes: the table, its residuals, the result, and one working copy.
     """
-    return _PROGRAM + 4 * 8 * n_scans * n_voxels + SCANS_AT_A_TIME * 12 * n_grid
+    return _PROGRAM + 4 * 8 * n_scans * n_voxels + _MAPS_IN_WORK * 4 * n_grid
 
 
 def require_memory(needed: int, what: str) -> None:

@@ -16,6 +16,7 @@ from isoscan.nifti.maps import map_bytes
 from isoscan.nifti.scratch import Scratch
 from isoscan.nifti.sources import Source
 from isoscan.volumes.correction import PLACES, SiteCorrection
+from isoscan.volumes.kept_maps import KeptMaps
 from isoscan.volumes.outputs import Results
 from isoscan.volumes.reading import Reading, ahead, start_reading
 
@@ -61,6 +62,8 @@ class Reader:
         Positions of the voxels in storage order.
     dtype : dtype
         Of the tables.
+    kept : KeptMaps or None
+        Maps that need not be read again.
     whole : bool
         Whether to keep what lies around the voxels.
     """
@@ -71,11 +74,12 @@ class Reader:
         sources: Sequence[Source],
         voxels: NDArray[np.intp],
         dtype: np.dtype[Any],
+        kept: KeptMaps | None,
         *,
         whole: bool,
     ) -> None:
         self.pool, self.sources, self.voxels, self.dtype = pool, sources, voxels, dtype
-        self.whole, self.scratch = whole, Scratch()
+        self.kept, self.whole, self.scratch = kept, whole, Scratch()
 
     def ahead(self, blocks: Sequence[Block]) -> Iterator[tuple[Block, Reading]]:
         """Read blocks, always one further than asked for.
@@ -96,7 +100,13 @@ class Reader:
         def start(block: Block) -> Reading:
             maps = [self.sources[row] for row in block.taken]
             return start_reading(
-                self.pool, maps, self.voxels, next(tables), self.scratch, whole=self.whole
+                self.pool,
+                maps,
+                self.voxels,
+                next(tables),
+                self.scratch,
+                whole=self.whole,
+                kept=self.kept,
             )
 
         return ahead(blocks, start)

@@ -21,6 +21,7 @@ from isoscan.combat.blocks import run_parallel, thread_pool
 from isoscan.combat.moments import Moments, Scans
 from isoscan.nifti.scratch import Scratch
 from isoscan.nifti.sources import Source
+from isoscan.volumes.kept_maps import KeptMaps
 from isoscan.volumes.reading import Reading, ahead, start_reading
 from isoscan.volumes.site_sums import SiteSums
 from isoscan.volumes.voxel_moments import Room, VoxelMoments, columns_of, n_tiles
@@ -128,6 +129,7 @@ def gather_moments(
     blocks: Sequence[tuple[int, slice]] | None = None,
     n_jobs: int | None = None,
     progress: Progress = silent,
+    kept: KeptMaps | None = None,
 ) -> Gathered:
     """Read every map once and gather moments.
 
@@ -147,6 +149,8 @@ def gather_moments(
         Number of threads.
     progress : callable
         Told the stage, how many maps are done, and of how many.
+    kept : KeptMaps, optional
+        Where maps stay that fit, to be used again.
 
     Returns
     -------
@@ -169,7 +173,9 @@ def gather_moments(
 
         def start(block: tuple[int, slice]) -> Reading:
             maps = [sources[row] for row in scans.order[block[1]]]
-            return start_reading(pool, maps, voxels, next(tables), gathering.scratch)
+            table = None if kept is None else kept.table_for(maps, dtype)
+            table = next(tables) if table is None else table
+            return start_reading(pool, maps, voxels, table, gathering.scratch)
 
         done = 0
         for site, of_site in groupby(ahead(blocks, start), key=lambda item: item[0][0]):
