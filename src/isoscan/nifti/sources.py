@@ -128,7 +128,7 @@ class ImageMap:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of its values."""
-        return _float_like(self.image.dataobj[(slice(0, 1),) * self.image.ndim].dtype)
+        return float_like(self.image.dataobj[(slice(0, 1),) * self.image.ndim].dtype)
 
     def flat(self) -> NDArray[Any]:
         """All values."""
@@ -182,7 +182,7 @@ class ArrayMap:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of its values."""
-        return _float_like(self.array.dtype)
+        return float_like(self.array.dtype)
 
     def flat(self) -> NDArray[Any]:
         """All values."""
@@ -218,10 +218,22 @@ def _as_image(flat: NDArray[Any], header: Header) -> Nifti1Image:
 
 
 def _flatten(array: NDArray[Any]) -> NDArray[Any]:
-    return array.astype(_float_like(array.dtype), copy=False).ravel(order="F")
+    return array.astype(float_like(array.dtype), copy=False).ravel(order="F")
 
 
-def _float_like(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def float_like(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Type that values of a map get.
+
+    Parameters
+    ----------
+    dtype : dtype
+        As they are stored.
+
+    Returns
+    -------
+    dtype
+        float32 if they are stored so, else float64.
+    """
     return np.dtype("f4") if dtype == np.float32 else np.dtype("f8")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from isoscan.nifti.frames import Frame
 from isoscan.volumes.apply import Outside, Site, harmonize_sources
 from isoscan.volumes.bids import describe_results
 from isoscan.volumes.coverage import Missing
-from isoscan.volumes.damaged import Bad, all_named, list_damaged
+from isoscan.volumes.damaged import Bad, Damaged, all_named, list_damaged
 from isoscan.volumes.effect_maps import header_of
 from isoscan.volumes.fit import fit_sources
 from isoscan.volumes.job import Job, make_estimator
@@ -24,6 +25,9 @@ from isoscan.volumes.journal import Journal, only_run_in
 from isoscan.volumes.kept_maps import KeptMaps
 from isoscan.volumes.model import VolumeModel
 from isoscan.volumes.outputs import Results, run_folder
+from isoscan.volumes.stack_job import fit_stack, prepare_stack, stack_of_files
+from isoscan.volumes.stack_run import Wanted, harmonize_given_stack, in_threads
+from isoscan.volumes.stacks import is_stack, is_store
 from isoscan.volumes.stream import Progress, silent
 
 MODEL, MASK, EFFECTS = "model.isoscan", "mask.nii.gz", "effects"
@@ -47,7 +51,7 @@ def harmonize_volumes(
     resume: bool = False,
     progress: Progress = silent,
     **options: Any,
-) -> tuple[list[Any], VolumeModel]:
+) -> tuple[Any, VolumeModel]:
     """Harmonize maps voxel by voxel.
 
     Maps are read one after the other and not kept, so that thousands fit into the memory of a
@@ -55,9 +59,10 @@ def harmonize_volumes(
 
     Parameters
     ----------
-    volumes : mapping, Series or sequence
+    volumes : mapping, Series or sequence; or path-like, zarr.Array or zarr.Group
         Paths of NIfTI files, nibabel images or arrays: by scan id, to be matched with the
-        index of `covariates`, or as many and in the same order.
+        index of `covariates`, or as many and in the same order. Or a stack of all maps: a
+        Zarr array or group, or a path that ends in .zarr.
     covariates : DataFrame
         One row per scan: site and what formulas name.
     site : str or sequence of str
@@ -82,8 +87,8 @@ def harmonize_volumes(
     registered : bool
         Do not look whether maps lie over each other: they do.
     output : path-like, optional
-        Folder for the harmonized maps, the model, the mask and maps of the site effects;
-        without it, maps are returned.
+        Folder for the harmonized maps, the model, the mask and maps of the site effects; or a
+        Zarr store, if the name ends in .zarr. Without it, maps are returned.
     overwrite : bool
         Replace results that exist.
     resume : bool
@@ -96,8 +101,9 @@ def harmonize_volumes(
 
     Returns
     -------
-    harmonized : list
-        Paths if `output` is given, else maps in the form they were given.
+    harmonized : list or Path
+        Paths if `output` is a folder, its path if it is a Zarr store, else maps in the form
+        they were given; of a stack, arrays.
     model : VolumeModel
         The fitted model, to be applied to new maps.
 
@@ -125,16 +131,26 @@ def harmonize_volumes(
     if preserve is not None:
         options = {"preserve": preserve, **options}
     estimator = make_estimator(method, options)
+    settings: dict[str, Any] = {"method": method, "options": plain_options(estimator)}
+    settings |= {"site": site, "missing": missing, "outside": outside}
+    wanted = Wanted(site, outside, output, overwrite, resume, progress, in_threads(estimator))
+    if is_stack(volumes):
+        how: dict[str, Any] = {"missing": missing, "bad": bad, "settings": settings}
+        how |= {"mask": mask, "mask_threshold": mask_threshold}
+        return harmonize_given_stack(wanted, estimator, volumes, covariates, **how)
     job = Job.prepare(
         volumes, covariates, mask, mask_threshold, bad, progress, registered=registered
     )
     job.leave_out_single_scans(estimator, site)
+    if is_store(output):
+        stack = stack_of_files(job, getattr(estimator, "n_jobs", None))
+        fit = partial(_fitted, estimator, job, site, missing, progress)
+        return wanted.make(stack, fit, settings)
     kept = KeptMaps(job.mask.voxels)
     if output is None:
         model = _fitted(estimator, job, site, missing, progress, kept)
         return _applied(model, job, site, outside, None, progress, kept), model
-    settings = {"method": method, "options": plain_options(estimator), "site": site}
-    settings |= {"missing": missing, "outside": outside, "mask": job.mask.hash_}
+    settings["mask"] = job.mask.hash_
     with only_run_in(Path(output)):
         results = run_folder(
             Path(output),
@@ -182,7 +198,7 @@ def fit_volumes(
 
     Parameters
     ----------
-    volumes : mapping, Series or sequence
+    volumes : mapping, Series or sequence; or path-like, zarr.Array or zarr.Group
         Maps, as in `harmonize_volumes`.
     covariates : DataFrame
         One row per scan.
@@ -221,13 +237,19 @@ def fit_volumes(
     estimator = make_estimator(method, options)
     if output is not None:
         require_empty(Path(output), overwrite=overwrite)
-    job = Job.prepare(
-        volumes, covariates, mask, mask_threshold, bad, progress, registered=registered
-    )
-    job.leave_out_single_scans(estimator, site)
-    model = _fitted(estimator, job, site, missing, progress)
+    damaged: list[Damaged] = []
+    if is_stack(volumes):
+        run = in_threads(estimator)
+        stack = prepare_stack(volumes, covariates, mask, mask_threshold, estimator, site, run)
+        model = fit_stack(estimator, stack, site, missing, run, progress)
+    else:
+        job = Job.prepare(
+            volumes, covariates, mask, mask_threshold, bad, progress, registered=registered
+        )
+        job.leave_out_single_scans(estimator, site)
+        model, damaged = _fitted(estimator, job, site, missing, progress), job.damaged
     if output is not None:
-        save_fit(model, Path(output), job, overwrite=overwrite)
+        save_fit(model, Path(output), damaged, covariates, overwrite=overwrite)
     return model
 
 
@@ -287,7 +309,14 @@ def _write_effects(model: VolumeModel, results: Results) -> None:
     results.add(MASK, whole.map_bytes(np.ones(len(voxels)), header))
 
 
-def save_fit(model: VolumeModel, folder: Path, job: Job, *, overwrite: bool) -> None:
+def save_fit(
+    model: VolumeModel,
+    folder: Path,
+    damaged: Sequence[Damaged],
+    people: pd.DataFrame,
+    *,
+    overwrite: bool,
+) -> None:
     """Write a model, its mask and its maps of site effects into a folder.
 
     Parameters
@@ -296,8 +325,10 @@ def save_fit(model: VolumeModel, folder: Path, job: Job, *, overwrite: bool) -> 
         Fitted model.
     folder : Path
         Where they go.
-    job : Job
-        What it was fitted on; knows which maps were left out.
+    damaged : sequence of Damaged
+        Maps that were left out.
+    people : DataFrame
+        Names what scans are called.
     overwrite : bool
         Replace results that exist.
     """
@@ -305,7 +336,7 @@ def save_fit(model: VolumeModel, folder: Path, job: Job, *, overwrite: bool) -> 
     with only_run_in(folder):
         journal = Journal(folder, model.hash_, resume=False, overwrite=overwrite)
         results = Results(folder, [], journal)
-        list_damaged(results, job.damaged, job.people, overwrite=overwrite)
+        list_damaged(results, damaged, people, overwrite=overwrite)
         write_model_files(model, results)
 
 

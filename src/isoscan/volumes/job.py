@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from isoscan.combat.methods import estimator_of
 from isoscan.combat.moments import Scans
@@ -135,20 +136,41 @@ class Job:
         site : str or sequence of str
             Column with the site.
         """
-        drops = getattr(estimator, "small_sites", "error") == "drop"
-        if not drops or estimator.mean_only or not isinstance(site, str):
-            return
-        sites = pd.Series(labels_of(self.people, site), index=self.people.index)
-        alone = ~sites.duplicated(keep=False)
-        if alone.any():
-            warnings.warn(
-                f"{count(int(alone.sum()), 'map')} left out, being the only one of its site: "
-                f"{name_some(self.people.index[alone])}, of {name_some(sites[alone])}.",
-                SmallSiteWarning,
-                stacklevel=3,
-            )
+        alone = single_scans(estimator, self.people, site)
         self.sources = [self.sources[row] for row in np.flatnonzero(~alone)]
         self.people = self.people[~alone]
+
+
+def single_scans(estimator: Any, people: pd.DataFrame, site: Site) -> NDArray[np.bool_]:
+    """Find scans that a model which drops sites of one scan could not harmonize; warn of them.
+
+    Parameters
+    ----------
+    estimator : SiteHarmonizer
+        Unfitted.
+    people : DataFrame
+        One row per scan.
+    site : str or sequence of str
+        Column with the site.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_scans,)
+        True for the only scan of a site, if the estimator drops such sites.
+    """
+    drops = getattr(estimator, "small_sites", "error") == "drop"
+    if not drops or estimator.mean_only or not isinstance(site, str):
+        return np.zeros(len(people), dtype=bool)
+    sites = pd.Series(labels_of(people, site), index=people.index)
+    alone = ~sites.duplicated(keep=False).to_numpy()
+    if alone.any():
+        warnings.warn(
+            f"{count(int(alone.sum()), 'map')} left out, being the only one of its site: "
+            f"{name_some(people.index[alone])}, of {name_some(sites[alone])}.",
+            SmallSiteWarning,
+            stacklevel=4,
+        )
+    return alone
 
 
 def _one_grid(sources: Sequence[Source]) -> tuple[str, Grid]:
@@ -210,13 +232,31 @@ def learn_scans(estimator: Any, job: Job, site: Site) -> tuple[Any, Scans]:
         If moments do not suffice for the method.
     """
     labels = labels_of(job.people, site)
+    require_streaming(estimator, labels)
+    rows, scans = estimator._learn_scans(labels, job.people)
+    return rows, scans
+
+
+def require_streaming(estimator: Any, labels: Any) -> None:
+    """Refuse methods that need all maps at once.
+
+    Parameters
+    ----------
+    estimator : SiteHarmonizer
+        Unfitted.
+    labels : ndarray or DataFrame
+        Sites, or several batch variables.
+
+    Raises
+    ------
+    DataError
+        If moments do not suffice for the method.
+    """
     if not streams(estimator, labels):
         raise DataError(
             "shards and clusters need a method that moments suffice for: ComBat, not robust, with "
             "one batch variable. Others keep all maps in memory: isoscan volumes harmonize."
         )
-    rows, scans = estimator._learn_scans(labels, job.people)
-    return rows, scans
 
 
 def common_dtype(sources: Sequence[Source]) -> np.dtype[Any]:

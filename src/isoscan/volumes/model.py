@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -31,7 +32,8 @@ from isoscan.volumes.masks import Mask
 from isoscan.volumes.matching import Matched, grids_of, match_volumes, on_grid
 from isoscan.volumes.outputs import run_folder
 from isoscan.volumes.space_needed import bytes_to_stream, require_memory
-from isoscan.volumes.stream import Progress, gather_moments, silent
+from isoscan.volumes.stacks import is_stack, is_store
+from isoscan.volumes.stream import Gathered, Progress, gather_moments, silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,19 +88,21 @@ class VolumeModel:
         overwrite: bool = False,
         resume: bool = False,
         progress: Progress = silent,
-    ) -> list[Any]:
+    ) -> Any:
         """Take the estimated site effects out of maps.
 
         Parameters
         ----------
-        volumes : mapping, Series or sequence
-            Paths of NIfTI files, nibabel images or arrays, by scan id or in row order.
+        volumes : mapping, Series or sequence; or path-like, zarr.Array or zarr.Group
+            Paths of NIfTI files, nibabel images or arrays, by scan id or in row order; or a
+            stack of maps.
         covariates : DataFrame
             One row per scan: site, and the covariates of the model.
         site : str or sequence of str
             Column with the site.
         output : path-like, optional
-            Folder for the harmonized maps; without it they are returned.
+            Folder for the harmonized maps, or a Zarr store if the name ends in .zarr; without
+            it they are returned.
         outside : {"zero", "keep", "nan"}
             What voxels outside the mask become.
         unknown_sites : {"error", "estimate", "skip"}, optional
@@ -115,18 +119,26 @@ class VolumeModel:
 
         Returns
         -------
-        list
-            Paths, or maps in the form they were given.
+        list or Path
+            Paths, or maps in the form they were given; or the path of the Zarr store.
 
         Raises
         ------
         DataError
             If the maps do not lie on the grid of the model, or do not fit it otherwise.
         """
+        if is_stack(volumes) or is_store(output):
+            from isoscan.volumes.stack_run import transform_stack
+
+            how: dict[str, Any] = {"site": site, "output": output, "outside": outside, "bad": bad}
+            how |= {"overwrite": overwrite, "resume": resume, "progress": progress}
+            asking = self._answering(unknown_sites)
+            return transform_stack(self, asking, volumes, covariates, **how)
         matched = self._read(volumes, covariates, bad, progress)
         sources, people = matched.sources, matched.people
+        model = self._answering(unknown_sites)
         with all_named(sources, people.index):
-            model = self._answering(unknown_sites)._with_unknown(sources, people, site)
+            model = model._with_unknown(people, site, partial(self._gather_rows, sources))
         if output is None:
             with all_named(sources, people.index):
                 return harmonize_sources(model, sources, people, site, outside, None, progress)
@@ -163,8 +175,8 @@ class VolumeModel:
 
         Parameters
         ----------
-        volumes : mapping, Series or sequence
-            Maps of sites the model does not know.
+        volumes : mapping, Series or sequence; or path-like, zarr.Array or zarr.Group
+            Maps of sites the model does not know, or a stack of them.
         covariates : DataFrame
             One row per scan: site, and the covariates of the model.
         site : str
@@ -184,9 +196,13 @@ class VolumeModel:
         DataError
             If a site is known already, or the method cannot learn new sites.
         """
+        if is_stack(volumes):
+            from isoscan.volumes.stack_run import adapt_to_stack
+
+            return adapt_to_stack(self, volumes, covariates, site, prior)
         matched = self._read(volumes, covariates, bad, silent)
         with all_named(matched.sources, matched.people.index):
-            return self._learn(matched.sources, matched.people, site, prior)
+            return self._learn(partial(self._gather, matched.sources), matched.people, site, prior)
 
     def _read(
         self, volumes: Any, covariates: pd.DataFrame, bad: Bad, progress: Progress
@@ -196,22 +212,35 @@ class VolumeModel:
         require_one_grid(grids_of(sources), self.grid, "the model")
         return replace(matched, sources=sources)
 
-    def _learn(self, sources: list[Source], people: pd.DataFrame, site: Site, prior: str) -> Self:
+    def _gather(self, sources: list[Source], scans: Scans) -> Gathered:
+        dtype = np.result_type(*(source.dtype for source in sources))
+        return gather_moments(
+            sources, scans, self.mask.voxels, dtype, n_jobs=self.estimator.n_jobs
+        )  # fmt: skip
+
+    def _gather_rows(self, sources: list[Source], rows: NDArray[np.intp], scans: Scans) -> Gathered:
+        return self._gather([sources[row] for row in rows], scans)
+
+    def _learn(
+        self,
+        gather: Callable[[Scans], Gathered],
+        people: pd.DataFrame,
+        site: Site,
+        prior: Literal["own", "training"],
+    ) -> Self:
         if not hasattr(self.estimator, "adapt"):
             raise DataError(
                 f"{type(self.estimator).__name__} cannot learn new sites; fit again with their "
                 f"maps."
             )
         require_one_batch(self.estimator)
-        dtype = np.result_type(*(source.dtype for source in sources))
-        n_voxels, n_jobs = len(self.mask.voxels), self.estimator.n_jobs
+        n_voxels = len(self.mask.voxels)
 
         def moments_of(scans: Scans) -> Moments:
             n_sites, n_columns = len(scans.sites), scans.covariates.shape[1]
             needed = 2 * bytes_to_stream(n_voxels, self.grid.n_voxels, n_sites, n_columns)
             require_memory(needed, f"Learning {count(n_sites, 'new site')}")
-            gathered = gather_moments(sources, scans, self.mask.voxels, dtype, n_jobs=n_jobs)
-            return gathered.moments.at(np.arange(n_voxels))
+            return gather(scans).moments.at(np.arange(n_voxels))
 
         labels = labels_of(people, site)
         adapted = self.estimator._learn_sites_from(moments_of, labels, people, prior)
@@ -224,7 +253,12 @@ class VolumeModel:
         estimator.unknown_sites = unknown_sites
         return replace(self, estimator=estimator)
 
-    def _with_unknown(self, sources: list[Source], people: pd.DataFrame, site: Site) -> Self:
+    def _with_unknown(
+        self,
+        people: pd.DataFrame,
+        site: Site,
+        gather: Callable[[NDArray[np.intp], Scans], Gathered],
+    ) -> Self:
         """The model itself, or one that also knows the new sites of this call."""
         labels, estimator = labels_of(people, site), self.estimator
         if not isinstance(estimator, SiteHarmonizer) or isinstance(labels, pd.DataFrame):
@@ -236,7 +270,7 @@ class VolumeModel:
         if estimator.unknown_sites == "skip":
             return self
         rows = np.flatnonzero(unknown)
-        return self._learn([sources[row] for row in rows], people.iloc[rows], site, "training")
+        return self._learn(partial(gather, rows), people.iloc[rows], site, "training")
 
     def effect_maps(self) -> dict[str, Nifti1Image]:
         """Shift, scale and standard errors of each site, residual SD, and site's F as images.

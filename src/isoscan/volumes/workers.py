@@ -9,7 +9,7 @@ worker that died can be done again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from isoscan.combat.moments import Scans
 from isoscan.combat.parts import plain_options
-from isoscan.errors import MissingPackageError
+from isoscan.errors import DataError, MissingPackageError
 from isoscan.nifti.sources import Source
 from isoscan.tables.write import write_atomically
 from isoscan.volumes.apply import Outside, harmonize_sources, labels_of
@@ -37,10 +37,14 @@ from isoscan.volumes.job import (
     learn_scans,
     make_estimator,
     require_files,
+    require_streaming,
 )
 from isoscan.volumes.journal import only_run_in
 from isoscan.volumes.model import VolumeModel
 from isoscan.volumes.outputs import Results, run_folder
+from isoscan.volumes.stack_moments import Run
+from isoscan.volumes.stack_run import Wanted, harmonize_given_stack
+from isoscan.volumes.stacks import is_stack, is_store
 from isoscan.volumes.stream import (
     Gathered,
     Progress,
@@ -72,17 +76,19 @@ def harmonize_with_dask(
     resume: bool = False,
     progress: Progress = silent,
     **options: Any,
-) -> tuple[list[Path], VolumeModel]:
+) -> tuple[Any, VolumeModel]:
     """Harmonize maps with ComBat on the workers of a Dask cluster.
 
     Parameters
     ----------
-    volumes : mapping, Series or sequence
-        Paths of NIfTI files that all workers can read, as in `harmonize_volumes`.
+    volumes : mapping, Series or sequence; or path-like
+        Paths of NIfTI files, or a stack in Zarr, that all workers can read, as in
+        `harmonize_volumes`.
     covariates : DataFrame
         One row per scan.
     output : path-like
-        Folder for the results, which all workers can write.
+        Folder for the results, or the name of a Zarr store for those of a stack; all workers
+        can write there.
     client : distributed.Client, optional
         The cluster; processes of this computer by default.
     site : str
@@ -113,8 +119,8 @@ def harmonize_with_dask(
 
     Returns
     -------
-    harmonized : list of Path
-        Files, in the order of the maps.
+    harmonized : list of Path, or Path
+        Files, in the order of the maps; or the store.
     model : VolumeModel
         What one process would give, up to rounding.
 
@@ -129,6 +135,26 @@ def harmonize_with_dask(
     if preserve is not None:
         options = {"preserve": preserve, **options}
     estimator = make_estimator("combat", options)
+    settings: dict[str, Any]
+    if is_stack(volumes):
+        require_streaming(estimator, labels_of(covariates, site))
+        settings = {"method": "combat", "options": plain_options(estimator), "site": site}
+        settings |= {"missing": missing, "outside": outside}
+        with _connected(client) as workers:
+            how = (site, outside, output, overwrite, resume, progress, _on(workers))
+            return harmonize_given_stack(
+                Wanted(*how),
+                estimator,
+                volumes,
+                covariates,
+                mask=mask,
+                mask_threshold=mask_threshold,
+                missing=missing,
+                bad=bad,
+                settings=settings,
+            )
+    if is_store(output):
+        raise DataError("workers write the store of a stack only; files become files.")
     job = Job.prepare(
         volumes, covariates, mask, mask_threshold, bad, progress, registered=registered
     )
@@ -195,6 +221,23 @@ def _connected(client: Any) -> Iterator[Any]:
         return
     with distributed.Client(processes=True, dashboard_address=None) as own:
         yield own
+
+
+def _on(client: Any) -> Run:
+    """Work on pieces of a stack on the workers; results come in order."""
+
+    def run(work: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+        [shared] = client.scatter([work], broadcast=True)
+        tasks = [client.submit(_call, shared, item, pure=False) for item in items]
+        for task in tasks:
+            yield task.result()
+            task.release()
+
+    return run
+
+
+def _call(work: Callable[[Any], Any], item: Any) -> Any:
+    return work(item)
 
 
 def _gather_all(
