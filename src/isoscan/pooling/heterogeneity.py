@@ -16,6 +16,7 @@ from scipy.stats import chi2
 from isoscan.pooling.evidence import WORTH_COPYING, Evidence
 from isoscan.pooling.likelihood import maximise_likelihood
 from isoscan.pooling.weighted import (
+    WeightedFit,
     cross_products,
     fit_weighted,
     inverse,
@@ -65,25 +66,27 @@ def estimate_tau2(evidence: Evidence, method: str) -> tuple[Numbers, Numbers]:
     return np.where(alone, np.nan, tau2), np.where(alone, np.nan, se)
 
 
-def typical_variance(evidence: Evidence) -> Numbers:
+def typical_variance(evidence: Evidence, fixed: WeightedFit) -> Numbers:
     """Typical sampling variance within sites, against which I² and H² measure tau².
 
     Parameters
     ----------
     evidence : Evidence
         Effects and variances.
+    fixed : WeightedFit
+        Fixed-effect fit of the same.
 
     Returns
     -------
     ndarray of shape (n_features,)
         (k - q) / trace P of the fixed-effect fit.
     """
-    weights = evidence.weights()
-    fit = fit_weighted(evidence.effects, weights, evidence.design)
-    return evidence.df / _trace_p(weights, fit.covariance, evidence.design)
+    return evidence.df / _trace_p(fixed.weights, fixed.covariance, evidence.design)
 
 
-def tau2_interval(evidence: Evidence, level: float) -> tuple[Numbers, Numbers]:
+def tau2_interval(
+    evidence: Evidence, level: float, near: Numbers | float = 0.0
+) -> tuple[Numbers, Numbers]:
     """Q-profile confidence interval of tau².
 
     Parameters
@@ -92,6 +95,8 @@ def tau2_interval(evidence: Evidence, level: float) -> tuple[Numbers, Numbers]:
         Effects and variances.
     level : float
         Coverage.
+    near : ndarray of shape (n_features,) or float
+        Where to begin to search, such as the estimate of tau².
 
     Returns
     -------
@@ -104,9 +109,9 @@ def tau2_interval(evidence: Evidence, level: float) -> tuple[Numbers, Numbers]:
     .. [1] Viechtbauer (2007), Stat Med 26:37, doi:10.1002/sim.2514.
     """
     df = np.where(evidence.df < 1, np.nan, evidence.df)
+    near = np.where(np.isfinite(near), near, 0.0)
     most, least = (of_distinct(partial(chi2.ppf, 0.5 + side * level / 2), df) for side in (1, -1))
-    low = solve_q(evidence, most)
-    return low, solve_q(evidence, least, start=low)
+    return solve_q(evidence, most, near=near), solve_q(evidence, least, near=near)
 
 
 def of_distinct(function: Callable[[Numbers], Any], values: Numbers) -> Numbers:
@@ -128,10 +133,11 @@ def of_distinct(function: Callable[[Numbers], Any], values: Numbers) -> Numbers:
     return np.asarray(function(distinct))[which].reshape(np.shape(values))
 
 
-def solve_q(evidence: Evidence, target: Numbers, *, start: Numbers | float = 0.0) -> Numbers:
+def solve_q(evidence: Evidence, target: Numbers, *, near: Numbers | float = 0.0) -> Numbers:
     """Find the tau² at which Cochran's Q falls to a target.
 
-    1/Q is concave in tau², so Newton's method on it, started below, never overshoots.
+    1/Q is concave in tau², so Newton's method on it comes from below and never overshoots;
+    begun above, its first step leads below.
 
     Parameters
     ----------
@@ -139,27 +145,29 @@ def solve_q(evidence: Evidence, target: Numbers, *, start: Numbers | float = 0.0
         Effects and variances.
     target : ndarray of shape (n_features,)
         Values of Q; NaN for features to leave alone.
-    start : ndarray of shape (n_features,) or float
-        At most the tau² looked for.
+    near : ndarray of shape (n_features,) or float
+        Where to begin.
 
     Returns
     -------
     ndarray of shape (n_features,)
         tau²; 0 where Q is below the target from the start, NaN where there is no answer.
     """
-    tau2 = np.where(np.isfinite(target), start, np.nan)
+    tau2 = np.where(np.isfinite(target), near, np.nan)
     moving = np.flatnonzero(np.isfinite(target))
     part, goal = evidence.take(moving), target[moving]
     for _ in range(200):
         if not moving.size:
             return tau2
-        fit = fit_weighted(part.effects, part.weights(tau2[moving]), part.design)
+        now = tau2[moving]
+        fit = fit_weighted(part.effects, part.weights(now), part.design)
         pulled = fit.pulled
         q, slope = sum_over_sites(pulled, fit.residuals), sum_over_sites(pulled, pulled)
         step = np.zeros_like(q)
-        np.divide(q * (q - goal), goal * slope, out=step, where=q > goal)
-        tau2[moving] += step
-        left = np.flatnonzero(step > _SMALL_STEP * part.k / fit.total)
+        np.divide(q * (q - goal), goal * slope, out=step, where=q > 0)
+        moved = np.maximum(now + step, 0.0)
+        tau2[moving] = moved
+        left = np.flatnonzero(np.abs(moved - now) > _SMALL_STEP * part.k / fit.total)
         unfinished = moving[left]
         if left.size < WORTH_COPYING * moving.size:
             moving, part, goal = unfinished, part.take(left), goal[left]

@@ -93,7 +93,7 @@ def _pool_block(evidence: Evidence, options: Options, intervals: bool) -> dict[s
         found = {"k": evidence.k, "effect": effect, "se": se}
         found |= significance(effect, se, df, options.level)
         found |= {"tau2": tau2, "tau2_se": tau2_se}
-        found |= _tau2_limits(evidence, options, intervals)
+        found |= _tau2_limits(evidence, tau2, options, intervals)
         found |= heterogeneity(evidence, tau2, options.method)
         return found | _prediction(effect, se, tau2, evidence, options)
 
@@ -213,14 +213,14 @@ def heterogeneity(evidence: Evidence, tau2: Numbers, method: str) -> dict[str, N
         Q, Q_p, I2, H2.
     """
     df = evidence.df
-    q = fit_weighted(evidence.effects, evidence.weights(), evidence.design).q
-    q = np.where(df == 0, 0.0, q)
+    fixed = fit_weighted(evidence.effects, evidence.weights(), evidence.design)
+    q = np.where(df == 0, 0.0, fixed.q)
     if method == "fe":
         inflation = np.where(df >= 1, q / df, np.nan)
         i2 = 100 * np.maximum(0.0, (q - df) / q)
         i2 = np.where(q == 0, 0.0, i2)
     else:
-        inflation = 1 + tau2 / typical_variance(evidence)
+        inflation = 1 + tau2 / typical_variance(evidence, fixed)
         i2 = 100 * (1 - 1 / inflation)
     return {
         "Q": q,
@@ -230,11 +230,13 @@ def heterogeneity(evidence: Evidence, tau2: Numbers, method: str) -> dict[str, N
     }
 
 
-def _tau2_limits(evidence: Evidence, options: Options, intervals: bool) -> dict[str, Numbers]:
+def _tau2_limits(
+    evidence: Evidence, tau2: Numbers, options: Options, intervals: bool
+) -> dict[str, Numbers]:
     unknown = np.full(evidence.effects.shape[1], np.nan)
     if options.method == "fe" or not intervals:
         return {"tau2_low": unknown, "tau2_high": unknown}
-    low, high = tau2_interval(evidence, options.level)
+    low, high = tau2_interval(evidence, options.level, near=tau2)
     return {"tau2_low": low, "tau2_high": high}
 
 
