@@ -9,14 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from isoscan.phantom.tables import simulate_tables
+from isoscan.quality.definitions import METRICS
 
 Array = NDArray[np.float64]
-_METRICS = (
-    "cjv", "cnr", "efc", "fber", "fwhm_avg", "fwhm_x", "fwhm_y", "fwhm_z", "inu_med",
-    "inu_range", "qi_1", "qi_2", "snr_csf", "snr_gm", "snr_wm", "snr_total", "snrd_csf",
-    "snrd_gm", "snrd_wm", "snrd_total", "wm2max", "tpm_overlap_csf", "tpm_overlap_gm",
-    "tpm_overlap_wm",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,7 +22,7 @@ class ScannerPhantom:
     ----------
     measures : DataFrame of shape (n_scans, n_features)
         Cortical thickness as the scanners reported it, in mm.
-    quality : DataFrame of shape (n_scans, 24)
+    quality : DataFrame of shape (n_scans, 68)
         Metrics of image quality under MRIQC's names.
     people : DataFrame of shape (n_scans, 4)
         Columns site, age (years), sex (F or M) and diagnosis.
@@ -81,7 +76,7 @@ def simulate_scanners(
     --------
     >>> cohort = simulate_scanners(4, 5, 3, random_state=0)
     >>> cohort.measures.shape, cohort.quality.shape
-    ((20, 3), (20, 24))
+    ((20, 3), (20, 68))
     """
     random = np.random.default_rng(random_state)
     cohort = simulate_tables(
@@ -118,8 +113,10 @@ def _spread(clean: pd.DataFrame, people: pd.DataFrame) -> Array:
 
 def _metrics(random: np.random.Generator, properties: Array, scans: pd.Index) -> pd.DataFrame:
     """Metrics that follow the properties, half as variable within a scanner as between."""
-    weights = random.normal(size=(properties.shape[1], len(_METRICS)))
+    weights = random.normal(size=(properties.shape[1], len(METRICS)))
     weights /= np.linalg.norm(weights, axis=0)
-    level = properties @ weights + 0.5 * random.normal(size=(len(scans), len(_METRICS)))
-    size = np.exp(random.normal(1.0, 1.0, len(_METRICS)))
-    return pd.DataFrame(size * np.exp(0.2 * level), index=scans, columns=list(_METRICS))
+    level = properties @ weights
+    grid = np.array([name.startswith(("size_", "spacing_")) for name in METRICS])
+    level += np.where(grid, 0.0, 0.5) * random.normal(size=level.shape)
+    size = np.exp(random.normal(1.0, 1.0, len(METRICS)))
+    return pd.DataFrame(size * np.exp(0.2 * level), index=scans, columns=list(METRICS))

@@ -1,7 +1,8 @@
 """Tell scans that training knows nothing about, and how much to believe of a correction.
 
 The score of a scan is the root mean square of its profile; scans of training have a score of
-about 1. Beyond the largest usual score of training, a correction is extrapolation.
+about 1, those of new scanners a little more. Beyond what is usual for scanners left out of
+training, a correction is extrapolation.
 """
 
 from __future__ import annotations
@@ -19,23 +20,33 @@ from isoscan.unseen.shifts import distance
 Array = NDArray[np.float64]
 OnShift = Literal["shrink", "warn", "raise", "identity"]
 USUAL = 0.99
-"""Share of the scans of training whose score is usual."""
+"""Share of the scans of scanners left out whose score is usual."""
 
 
-def usual_score(profiles: Array) -> float:
-    """Largest score that is usual in training.
+def usual_score(profiles: Array, scanners: NDArray[np.intp]) -> float:
+    """Largest score that is usual for scans of scanners that training has not seen.
 
     Parameters
     ----------
     profiles : ndarray of shape (n_scans, n_columns)
         Profiles of training.
+    scanners : ndarray of int, shape (n_scans,)
+        Scanner of each scan, from 0.
 
     Returns
     -------
     float
-        99 % of the scores are below.
+        99 % of the scans score less when centre and spread come from the other scanners.
     """
-    return float(np.quantile(distance(profiles), USUAL))
+    spread = profiles.std(axis=0)
+    scores = []
+    for scanner in range(scanners.max() + 1):
+        own = scanners == scanner
+        others = profiles[~own]
+        apart = others.std(axis=0)
+        factor = np.divide(spread, apart, out=np.ones_like(spread), where=apart > 0)
+        scores.append(distance((profiles[own] - others.mean(axis=0)) * factor))
+    return float(np.quantile(np.concatenate(scores), USUAL))
 
 
 def belief(scores: Array, usual: float, on_shift: str) -> Array:

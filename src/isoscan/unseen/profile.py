@@ -81,14 +81,13 @@ def learn_metric_scale(
     values = _signed_log(metrics)
     centre = np.nanmean(values, axis=0)
     filled = np.where(np.isnan(values), centre, values)
-    slopes = np.linalg.lstsq(
-        within_groups(covariates, scanners), within_groups(filled, scanners), rcond=None
-    )[0]
+    own = within_groups(covariates, scanners)
+    slopes = np.linalg.lstsq(own, within_groups(filled, scanners), rcond=None)[0].astype(np.float64)
     rest = filled - covariates @ slopes
     spread = rest.std(axis=0)
-    slopes = np.asarray(slopes, dtype=np.float64)
-    intercept = np.asarray(rest.mean(axis=0), dtype=np.float64)
-    return MetricScale(intercept, slopes, np.where(spread > 0, spread, np.inf))
+    return MetricScale(
+        np.asarray(rest.mean(axis=0), np.float64), slopes, np.where(spread > 0, spread, np.inf)
+    )
 
 
 def profile_of(residuals: Array | None, metrics: Array | None) -> Array:

@@ -301,7 +301,7 @@ class UnseenScanner(UnseenCorrector, BaseEstimator):  # type: ignore[misc]
             lesson.stretch,
         )
         self.setting_, self.score_ = learned.setting, learned.score
-        self.usual_score_ = usual_score(lesson.profiles)
+        self.usual_score_ = usual_score(lesson.profiles, lesson.scanners)
         self.mean_profiles_ = group_means(lesson.profiles, lesson.scanners)
         self._left_out = lesson.corrected(learned.left_out, learned.strength)
         full = lesson.corrected(learned.left_out)
