@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.linear_model import LinearRegression
 
 import isoscan as iso
 from isoscan.errors import (
@@ -404,3 +405,18 @@ def test_leaving_scanners_out_shows_all_baselines_in_order_of_what_is_known() ->
     assert table.error_ratio["nothing"] == 1.0 and table.error_ratio["known scanner"] == 0.0
     assert table.error_ratio["3 scans"] < table.error_ratio["0 scans"] < 1.0
     np.testing.assert_allclose(table.error_ratio["again"], table.error_ratio["0 scans"])
+
+
+def test_other_regressions_learn_too_but_are_not_kept_in_files(tmp_path) -> None:
+    measures, rest = parts(known=False)
+    alone = measures.iloc[[4]]
+    for estimator in ("kernel-ridge", "neighbors", LinearRegression()):
+        model = fit(UnseenScanner("age + C(sex)", estimator=estimator))
+        after = model.transform(measures, **rest)
+        pd.testing.assert_frame_equal(
+            model.transform(alone, **rest), after.iloc[[4]], check_exact=True
+        )
+        with pytest.raises(DataError, match="cannot be kept in a file"):
+            model.save(tmp_path / "model.isoscan")
+    with pytest.raises(DataError, match="estimator must be one of"):
+        fit(UnseenScanner("age + C(sex)", estimator="boosting"))

@@ -24,6 +24,7 @@ from isoscan.unseen.learning import correction
 from isoscan.unseen.metrics import metric_values, require_same_definition
 from isoscan.unseen.profile import MetricScale, profile_of
 from isoscan.unseen.reading import Residuals, as_measures, residuals_of, rows_for
+from isoscan.unseen.regressors import RIDGE, OtherRegression
 from isoscan.unseen.shifts import ShiftRidge, distance
 from isoscan.unseen.totals import HeadSize, split_total
 
@@ -49,7 +50,8 @@ class UnseenCorrector:
     metric_design_: Design
     metric_scale_: MetricScale | None
     definition_: str | None
-    ridge_: ShiftRidge
+    estimator: Any
+    regression_: ShiftRidge | OtherRegression
     strength_: float
     stretch_: Array
     usual_score_: float
@@ -173,7 +175,7 @@ class UnseenCorrector:
         --------
         >>> at_oslo = model.calibrate(three_scans, covariates=people)  # doctest: +SKIP
         """
-        check_is_fitted(self, "ridge_")
+        check_is_fitted(self, "regression_")
         model = copy.copy(self)
         if self.total_model_ is not None:
             table = as_measures(volumes, self.columns_)
@@ -293,7 +295,7 @@ class UnseenCorrector:
         scores = distance(profiles)
         report_shift(rest.measures.index, scores, self.usual_score_, self.on_shift)
         strength = self.strength_ * belief(scores, self.usual_score_, self.on_shift)
-        shifts = self.ridge_.predict(profiles)
+        shifts = self.regression_.predict(profiles)
         made = correction(rest.values, shifts, self.stretch_, strength)
         return made, self.margins_.at(strength), strength
 
@@ -305,7 +307,7 @@ class UnseenCorrector:
         *,
         profiled: bool = True,
     ) -> tuple[Residuals, Array]:
-        check_is_fitted(self, "ridge_")
+        check_is_fitted(self, "regression_")
         table = as_measures(volumes, self.columns_)
         people = rows_for(covariates, table.index)
         measures, totals = split_total(table, self.total, self.total_strategy)
@@ -357,7 +359,12 @@ class UnseenCorrector:
     def _to_parts(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         from isoscan.unseen.scanner_file import to_parts
 
-        check_is_fitted(self, "ridge_")
+        if self.estimator != RIDGE:
+            raise DataError(
+                f"a model with estimator={self.estimator!r} cannot be kept in a file that runs no "
+                f"code. Use estimator='ridge'."
+            )
+        check_is_fitted(self, "regression_")
         return to_parts(self)
 
 

@@ -7,15 +7,18 @@ of one scanner as different from each other as they were.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from isoscan.unseen.profile import group_means, within_groups
+from isoscan.unseen.regressors import OtherRegression, fit_regressor, predict_left_out
 from isoscan.unseen.shifts import SETTINGS, Setting, ShiftProblem, ShiftRidge
 
 Array = NDArray[np.float64]
+Regression = ShiftRidge | OtherRegression
 LEAST_GAIN = 0.02
 """A gain below this share of the error is none."""
 _PRICE = 2.0
@@ -112,10 +115,10 @@ class Learned:
 
     Attributes
     ----------
-    ridge : ShiftRidge
+    regression : ShiftRidge or OtherRegression
         Fitted to all scanners.
-    setting : Setting
-        What was chosen.
+    setting : Setting or None
+        What was chosen for the ridge.
     left_out : ndarray of shape (n_scans, n_features)
         Prediction for each scan from the other scanners.
     strength : float
@@ -124,14 +127,14 @@ class Learned:
         At that strength.
     """
 
-    ridge: ShiftRidge
-    setting: Setting
+    regression: Regression
+    setting: Setting | None
     left_out: Array
     strength: float
     score: Score
 
 
-def learn_shifts(lesson: Lesson, keep: float) -> Learned:
+def learn_shifts(lesson: Lesson, keep: float, regressor: Any = None) -> Learned:
     """Choose a setting by leaving out one scanner after the other, and fit it to all.
 
     Parameters
@@ -140,12 +143,18 @@ def learn_shifts(lesson: Lesson, keep: float) -> Learned:
         Training.
     keep : float
         Least correlation and least share of the spread within scanners.
+    regressor : estimator, optional
+        Another regression than the ridge; it has no setting to be chosen.
 
     Returns
     -------
     Learned
         The regression.
     """
+    if regressor is not None:
+        data = lesson.profiles, lesson.scanners, lesson.shifts
+        left_out = predict_left_out(regressor, *data)
+        return _judged(lesson, fit_regressor(regressor, *data), None, left_out)
     problem = ShiftProblem(lesson.profiles, lesson.scanners, lesson.shifts)
     found = problem.predict_left_out(SETTINGS)
     costs = [
@@ -153,15 +162,15 @@ def learn_shifts(lesson: Lesson, keep: float) -> Learned:
         for score in (score_of(lesson, lesson.corrected(shifts)) for shifts in found)
     ]
     best = int(np.argmin(costs))
-    chosen, predicted = SETTINGS[best], found[best]
-    strength = best_strength(lesson, predicted)
-    return Learned(
-        problem.solve(chosen),
-        chosen,
-        predicted,
-        strength,
-        score_of(lesson, lesson.corrected(predicted, strength)),
-    )
+    return _judged(lesson, problem.solve(SETTINGS[best]), SETTINGS[best], found[best])
+
+
+def _judged(
+    lesson: Lesson, fitted: Regression, setting: Setting | None, left_out: Array
+) -> Learned:
+    strength = best_strength(lesson, left_out)
+    score = score_of(lesson, lesson.corrected(left_out, strength))
+    return Learned(fitted, setting, left_out, strength, score)
 
 
 def best_strength(lesson: Lesson, predicted: Array) -> float:

@@ -31,6 +31,7 @@ from isoscan.unseen.metrics import choose_metrics, definition_of, metric_values
 from isoscan.unseen.people import learn_people
 from isoscan.unseen.profile import group_means, learn_metric_scale, profile_of
 from isoscan.unseen.reading import Residuals, as_measures, residuals_of, rows_for
+from isoscan.unseen.regressors import RIDGE, find_regressor
 from isoscan.unseen.totals import Strategy, learn_head_size, split_total
 
 Array = NDArray[np.float64]
@@ -68,6 +69,9 @@ class UnseenScanner(UnseenCorrector, BaseEstimator):  # type: ignore[misc]
     metrics : sequence of str, optional
         Metrics to learn from; by default those of MRIQC but sizes, spacings, tissue
         fractions and numbers of voxels, which name the scanner or measure the brain.
+    estimator : str or estimator
+        "ridge", "kernel-ridge", "forest", "neighbors", or any regression of scikit-learn for
+        several outputs. Only models with the ridge can be saved.
     on_shift : {"shrink", "warn", "raise", "identity"}
         What is done with a scan unlike those of training: make less of its correction the
         further it is, warn only, refuse it, or leave it as it is.
@@ -76,6 +80,8 @@ class UnseenScanner(UnseenCorrector, BaseEstimator):  # type: ignore[misc]
         of their spread, that is asked of a setting.
     interval : float
         Coverage of the intervals.
+    random_state : int, optional
+        Seed of a forest.
 
     Attributes
     ----------
@@ -122,9 +128,11 @@ class UnseenScanner(UnseenCorrector, BaseEstimator):  # type: ignore[misc]
         total_strategy: Strategy = "ratio",
         use_volumes: bool = True,
         metrics: Sequence[str] | None = None,
+        estimator: Any = RIDGE,
         on_shift: OnShift = "shrink",
         keep: float = 0.95,
         interval: float = 0.9,
+        random_state: int | None = None,
     ) -> None:
         self.preserve = preserve
         self.remove = remove
@@ -133,9 +141,11 @@ class UnseenScanner(UnseenCorrector, BaseEstimator):  # type: ignore[misc]
         self.total_strategy = total_strategy
         self.use_volumes = use_volumes
         self.metrics = metrics
+        self.estimator = estimator
         self.on_shift = on_shift
         self.keep = keep
         self.interval = interval
+        self.random_state = random_state
 
     def fit(
         self,
@@ -188,13 +198,14 @@ class UnseenScanner(UnseenCorrector, BaseEstimator):  # type: ignore[misc]
         rest = residuals_of(self.reference_, measures, people)
         metrics = self._learn_metrics(quality, people, scanners, table.index)
         lesson = self._lesson(rest, metrics, after, scanners)
-        learned = learn_shifts(lesson, self.keep)
+        learned = learn_shifts(lesson, self.keep, self._regressor())
         self._remember(lesson, learned)
         self.biology_ = learn_people(rest, self._left_out, scanners, people)
         return self
 
     def _require_options(self, quality: Any) -> None:
         belief(np.zeros(0), 1.0, self.on_shift)
+        self._regressor()
         for name in ("keep", "interval"):
             if not 0 < getattr(self, name) < 1:
                 raise DataError(f"{name} must lie between 0 and 1, got {getattr(self, name)!r}.")
@@ -219,6 +230,9 @@ class UnseenScanner(UnseenCorrector, BaseEstimator):  # type: ignore[misc]
             )
             totals = np.exp(known[str(self.total)])
         return self._adjusted(volumes, totals)
+
+    def _regressor(self) -> Any:
+        return find_regressor(self.estimator, self.random_state)
 
     def _require_scanners(self) -> None:
         n_scanners = len(self.reference_.sites_)
@@ -295,11 +309,8 @@ class UnseenScanner(UnseenCorrector, BaseEstimator):  # type: ignore[misc]
         )
 
     def _remember(self, lesson: Lesson, learned: Learned) -> None:
-        self.ridge_, self.strength_, self.stretch_ = (
-            learned.ridge,
-            learned.strength,
-            lesson.stretch,
-        )
+        self.regression_, self.strength_ = learned.regression, learned.strength
+        self.stretch_ = lesson.stretch
         self.setting_, self.score_ = learned.setting, learned.score
         self.usual_score_ = usual_score(lesson.profiles, lesson.scanners)
         self.mean_profiles_ = group_means(lesson.profiles, lesson.scanners)

@@ -32,7 +32,7 @@ _OPTIONS = (
 _THINGS: dict[str, Any] = {
     "head_size": HeadSize,
     "metric_scale": MetricScale,
-    "ridge": ShiftRidge,
+    "regression": ShiftRidge,
     "margins": Margins,
     "prior": ScannerPrior,
     "calibration": Calibration,
