@@ -24,8 +24,8 @@ _GREY |= {*range(1000, 3000), *range(11000, 13000)}
 _WHITE = {2, 7, 16, 28, 77, 78, 41, 46, 60, 79, 85, *range(250, 256)}
 _WHITE |= {*range(3000, 5003), *range(13000, 15000)}
 _MOST = 1 << 16
-_NEITHER = {0, 30, 62, 165, 258, 259}
-"""Nothing, vessels, skull, skin and eyes."""
+_NEITHER = {0, 25, 30, 57, 62, 165, 258, 259}
+"""Nothing, lesions, vessels, skull, skin and eyes."""
 
 
 def read_segmentation(head: Head, volume: Any) -> tuple[Array, str]:
