@@ -110,18 +110,33 @@ def ks_against(
     absent = [name for name in columns if name not in reference or name not in volumes]
     if absent:
         raise DataError(f"both samples need the columns {absent[:5]}.", features=absent)
-    p = {name: _p_of(volumes[name], reference[name]) for name in columns}
-    return pd.Series(p, name="p", dtype=float)
+    steps, sizes = _steps_apart(volumes[columns], reference[columns])
+    p = np.full(len(columns), np.nan)
+    for m, n in np.unique(sizes[sizes.all(axis=1)], axis=0):
+        these = (sizes == (m, n)).all(axis=1)
+        p[these] = two_sample_p(steps[these], int(m), int(n))
+    return pd.Series(p, index=pd.Index(columns), name="p")
 
 
-def _p_of(first: pd.Series[Any], second: pd.Series[Any]) -> float:
-    one, two = (np.sort(values.dropna().to_numpy(np.float64)) for values in (first, second))
-    m, n = len(one), len(two)
-    if not m or not n:
-        return np.nan
-    both = np.concatenate([one, two])
-    above = np.searchsorted(one, both, side="right") * n - np.searchsorted(two, both, "right") * m
-    return float(two_sample_p(np.array([np.abs(above).max()]), m, n)[0])
+def _steps_apart(
+    first: pd.DataFrame, second: pd.DataFrame
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Largest distance of the distributions, in steps; and sizes of both samples."""
+    steps = np.zeros(first.shape[1], dtype=np.int64)
+    sizes = np.zeros((first.shape[1], 2), dtype=np.int64)
+    for column in range(first.shape[1]):
+        one, two = (
+            np.sort(table.iloc[:, column].dropna().to_numpy(np.float64))
+            for table in (first, second)
+        )
+        m, n = sizes[column] = len(one), len(two)
+        if m and n:
+            both = np.concatenate([one, two])
+            above = (
+                np.searchsorted(one, both, "right") * n - np.searchsorted(two, both, "right") * m
+            )
+            steps[column] = np.abs(above).max()
+    return steps, sizes
 
 
 def _exact_p(tests: PairTests, scans: NDArray[np.int64]) -> NDArray[np.float64]:
