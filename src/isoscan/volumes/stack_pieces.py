@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from isoscan.volumes.masks import Mask
 from isoscan.volumes.stacks import Box, Maps
 
-BYTES_AT_A_TIME = 64 << 20
+BYTES_AT_A_TIME = 32 << 20
 
 
 @dataclass(frozen=True, eq=False)

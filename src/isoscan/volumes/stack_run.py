@@ -200,7 +200,7 @@ def harmonize_given_stack(
         The stack.
     covariates : DataFrame
         One row per scan.
-    mask, mask_threshold, missing, bad
+    mask, mask_threshold, missing, bad : object
         As in `harmonize_volumes`.
     settings : mapping
         What results depend on, besides maps and people.
@@ -266,7 +266,7 @@ def transform_stack(
         Maps of any kind.
     covariates : DataFrame
         One row per scan.
-    bad, site, outside, output, overwrite, resume, progress
+    bad, site, outside, output, overwrite, resume, progress : object
         As in `VolumeModel.transform`.
 
     Returns
