@@ -1,21 +1,29 @@
 """`isoscan pool` writes what the Python functions find, and says it in words."""
 
 import re
+import warnings
+from contextlib import redirect_stdout
+from io import StringIO
 
 import pandas as pd
 import pytest
 
 import isoscan as iso
 from cli.study import read_json, write_study
+from isoscan.cli.main import main
 
 ASK = ("--contrast", "diagnosis", "--groups", "control", "patient", "--adjust", "age + C(sex)")
 
 
-@pytest.fixture
-def pooled(study, isoscan):
+@pytest.fixture(scope="module")
+def pooled(tmp_path_factory):
+    """A study, its pooled effects, and what was said; worked out once."""
+    study = write_study(tmp_path_factory.mktemp("study"))
     out = study.folder / "pooled"
     words = ("--compare", "--mega", "slope", "--mega", "fixed", "--min-per-group", "3")
-    return study, out, isoscan("pool", *study.words, *ASK, *words, "-o", out)
+    with redirect_stdout(StringIO()) as said, warnings.catch_warnings():
+        main([str(word) for word in ("pool", *study.words, *ASK, *words, "-o", out)])
+    return study, out, said.getvalue()
 
 
 def test_tables_are_those_of_python(pooled):
@@ -47,12 +55,12 @@ def test_tables_are_those_of_python(pooled):
 
 
 def test_figures_and_words_are_there(pooled):
-    _, out, done = pooled
+    _, out, said = pooled
     files = {file.name for file in out.iterdir()}
     assert {"effects.svg", "agreement.svg", "mega_slope.tsv", "mega_fixed.json"} <= files
     assert sum(name.startswith("forest_") for name in files) == 1
-    assert "patient minus control" in done.out and "Narrower is not better" in done.out
-    assert "conventions of metafor" in done.out
+    assert "patient minus control" in said and "Narrower is not better" in said
+    assert "conventions of metafor" in said
     page = (out / "pool.html").read_text()
     assert page.count("<svg") == 3 and "Narrower is not better" in page
     assert "<td>mega slope</td>" in page and "leave_one_out.tsv" in page
