@@ -34,7 +34,7 @@ def command() -> None:
     """Harmonize maps (FA, MD, thickness, grey matter) voxel by voxel.
 
     Maps are NIfTI files on one grid, listed in a table with one row per scan: id, path, site
-    and covariates.
+    and covariates. Or they are one stack of all scans in Zarr, named with --zarr.
     """
 
 
@@ -53,6 +53,7 @@ def harmonize_command(
     /,
     table: Path,
     path_column: str,
+    stack: Path | None,
     sites: tuple[str, ...],
     method: str,
     output: Path,
@@ -63,21 +64,25 @@ def harmonize_command(
     """Fit and apply: harmonize the maps listed in TABLE.
 
     Writes the harmonized maps, model.isoscan, mask.nii.gz, maps of the site effects, and
-    report.html with figures of a few scans of each site.
+    report.html with figures of a few scans of each site. If the name of --output ends in
+    .zarr, all maps go into one Zarr store, and the model beside it; those of --zarr always do.
     """
+    from isoscan.volumes.stacks import is_store
+
     own = own_options(ctx, method, rest)
     if dask is not None:
         require_usable(method, sites)
+    figures = figures and stack is None and not is_store(output)
     if figures and not rest["resume"] and not (output / "journal.jsonl").exists():
         _require_no_page(output, overwrite=rest["overwrite"])
-    paths, people = read_maps(table, path_column, sites)
+    paths, people = read_maps(table, path_column, sites, stack)
     own |= _who_was_scanned(method, own, people)
     settings = {"site": one_or_all(sites), **rest, **own}
     with hint_to_resume(), shown() as progress:
         written, model = _harmonize(
             dask, paths, people, method=method, output=output, progress=progress, **settings
         )
-    tell(model, len(written), output)
+    tell(model, 0 if is_store(output) else len(written), output)
     if figures:
         _draw(model, paths, written, people, sites[0], output)
 
@@ -102,6 +107,7 @@ def fit_command(
     /,
     table: Path,
     path_column: str,
+    stack: Path | None,
     sites: tuple[str, ...],
     method: str,
     output: Path,
@@ -114,7 +120,7 @@ def fit_command(
     from isoscan.volumes import fit_volumes
 
     own = own_options(ctx, method, rest)
-    paths, people = read_maps(table, path_column, sites)
+    paths, people = read_maps(table, path_column, sites, stack)
     own |= _who_was_scanned(method, own, people)
     with shown() as progress:
         model = fit_volumes(
@@ -148,6 +154,7 @@ def apply_command(
     model: Path,
     table: Path | None,
     path_column: str,
+    stack: Path | None,
     sites: tuple[str, ...],
     new_site: Any,
     shard: int | None,
@@ -168,7 +175,7 @@ def apply_command(
     if table is None or rest["output"] is None:
         raise click.UsageError("TABLE and --output are needed, or --shard.")
     fitted = VolumeModel.load(model)
-    paths, people = read_maps(table, path_column, sites)
+    paths, people = read_maps(table, path_column, sites, stack)
     with hint_to_resume(), shown() as progress:
         written = fitted.transform(
             paths,
@@ -178,7 +185,8 @@ def apply_command(
             progress=progress,
             **rest,
         )
-    click.echo(f"{count(written, 'map')} harmonized. Written to {rest['output']}.")
+    what = "Maps" if isinstance(written, Path) else count(written, "map")
+    click.echo(f"{what} harmonized. Written to {rest['output']}.")
 
 
 def _require_no_page(folder: Path, *, overwrite: bool) -> None:

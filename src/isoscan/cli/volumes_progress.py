@@ -57,6 +57,8 @@ def tell(model: Any, n_maps: int, output: Path) -> None:
     """Print how many maps were harmonized, and how much of them was site."""
     from isoscan.errors import count
     from isoscan.volumes.damaged import SKIPPED
+    from isoscan.volumes.stack_store import model_beside
+    from isoscan.volumes.stacks import is_store
 
     voxels = f"{len(model.mask.voxels):,} voxels"
     if n_maps:
@@ -66,6 +68,9 @@ def tell(model: Any, n_maps: int, output: Path) -> None:
 
         before, after = np.nanmedian(model.site_f, axis=1)
         click.echo(f"Site, F of the median voxel: {before:.3g} before, {after:.3g} after.")
+    if is_store(output):
+        click.echo(f"Written to {output}, with mask and effects; the model: {model_beside(output)}")
+        return
     click.echo(f"Written to {output}: model.isoscan, mask.nii.gz, effects/ and the journal.")
     if (output / SKIPPED).exists():
         click.echo(f"Maps that could not be read: {output / SKIPPED}")

@@ -32,6 +32,7 @@ def plan_command(
     /,
     table: Path,
     path_column: str,
+    stack: Path | None,
     sites: tuple[str, ...],
     method: str,
     output: Path,
@@ -46,6 +47,8 @@ def plan_command(
 
     if method != "combat" or len(sites) > 1:
         raise click.UsageError("shards need --method combat and one --site.")
+    if stack is not None:
+        raise click.UsageError("shards are of files; a stack is worked on with --dask.")
     table = table.absolute()
     own = own_options(ctx, method, rest)
     paths, people = read_maps(table, path_column, sites)

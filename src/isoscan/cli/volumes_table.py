@@ -23,6 +23,13 @@ columns = (
         help="Column with the file of each map; relative to the folder of TABLE.",
     ),
     _data(
+        "--zarr",
+        "stack",
+        type=options.EXISTING,
+        metavar="STACK",
+        help="All maps in one Zarr array or group, instead of a column with files.",
+    ),
+    _data(
         "--site",
         "sites",
         multiple=True,
@@ -77,20 +84,31 @@ outside = _results(
 resume = _results("--resume", is_flag=True, help="Take up a run that was stopped.")
 
 
-def read_maps(table: Path, column: str, sites: tuple[str, ...]) -> tuple[dict[Any, Path], Any]:
-    """Paths by scan, and everything else about the scans."""
+def read_maps(
+    table: Path, column: str, sites: tuple[str, ...], stack: Path | None = None
+) -> tuple[Any, Any]:
+    """Paths by scan, or the stack; and everything else about the scans."""
     from isoscan.errors import MissingColumnError, name_some
     from isoscan.tables import read_participants
 
-    people = read_participants(table, labels=(*sites, column))
+    people = read_participants(table, labels=sites if stack else (*sites, column))
+    if stack is not None:
+        return _as_stack(stack), people
     if column not in people.columns:
         raise MissingColumnError(
             f"no column '{column}' in {table.name}: {name_some(people.columns, 8)}. Name the "
-            f"column with the files with --path.",
+            f"column with the files with --path, or the stack of all maps with --zarr.",
             column=column,
         )
     paths = {scan: table.parent / str(name) for scan, name in people[column].items()}
     return paths, people.drop(columns=column)
+
+
+def _as_stack(path: Path) -> Any:
+    """A path that says by its name that it is a stack, or the array itself."""
+    from isoscan.volumes.stacks import import_zarr, is_store
+
+    return path if is_store(path) else import_zarr().open(path, mode="r")
 
 
 def one_or_all(sites: tuple[str, ...]) -> Any:

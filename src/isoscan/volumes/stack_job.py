@@ -193,6 +193,10 @@ def stack_of_files(job: Job, n_jobs: int | None) -> StackJob:
         form, units = space_of(first)
         about["affine"] = first.grid.affine.tolist()
         about |= {"sform_code": form, "xyzt_units": units}
+    if job.damaged:
+        about["skipped"] = [
+            {"scan": one.scan, "file": one.file, "reason": one.reason} for one in job.damaged
+        ]
     inputs = run_of(job.sources, job.people, {}, [])
     absent = np.zeros(len(job.sources), dtype=bool)
     maps = FilesAsStack(job.sources, n_jobs)
