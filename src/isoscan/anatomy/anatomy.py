@@ -8,6 +8,8 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from isoscan.anatomy.registration import Warp
+
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
@@ -34,6 +36,8 @@ class Anatomy:
         template; None without registration.
     notes : list of str
         What was given, what was made and how, volumes, and doubts.
+    warp : Warp or None
+        Carries further maps between head and template; None without registration.
     """
 
     image: nib.Nifti1Image
@@ -44,3 +48,4 @@ class Anatomy:
     template_tissues: NDArray[np.float32] | None
     to_template: NDArray[np.float64] | None
     notes: list[str]
+    warp: Warp | None = None

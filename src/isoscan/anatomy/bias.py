@@ -24,7 +24,8 @@ def log_bias_field(values: NDArray[Any], mask: Mask, mm: float) -> NDArray[np.fl
     mask : ndarray of bool of shape (x, y, z)
         Where the field is estimated; outside, it stays within the range found here.
     mm : float
-        Edge of a cubic voxel; every fourth voxel of 2 mm is used.
+        Edge of a cubic voxel; every fourth voxel along each axis is used at 2 mm, and fewer
+        are left out if they are larger. The field is as smooth as the field of view is large.
 
     Returns
     -------
@@ -45,8 +46,7 @@ def log_bias_field(values: NDArray[Any], mask: Mask, mm: float) -> NDArray[np.fl
     floor = 1e-3 * float(np.percentile(values[mask], 99))
     image = sitk.GetImageFromArray(np.maximum(values, floor).astype(np.float32))
     where = sitk.GetImageFromArray(mask.astype(np.uint8))
-    for volume in (image, where):
-        volume.SetSpacing((mm,) * 3)
+    # N4 is told that voxels measure 1: other sizes make its field depend on rounding
     step = [min(max(round(_COARSE_MM / mm), 1), 4)] * 3
     n4 = sitk.N4BiasFieldCorrectionImageFilter()
     n4.SetMaximumNumberOfIterations(_ITERATIONS)

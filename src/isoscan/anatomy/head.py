@@ -86,7 +86,7 @@ class Head:
                 f"({in_words(self.grid.shape)}): {words}. Resample it to the image first.",
                 names=[source.name],
             )
-        return np.asarray(turned.dataobj)
+        return np.ascontiguousarray(turned.dataobj)
 
 
 def read_head(image: Any) -> Head:
@@ -125,6 +125,8 @@ def read_head(image: Any) -> Head:
     fields = source.header().fields.copy()
     fields.set_data_dtype(np.float32)
     turned = nib.as_closest_canonical(nib.Nifti1Image(values, source.grid.affine, fields))
+    ordered = np.ascontiguousarray(turned.dataobj)  # sums do not depend on how it was stored
+    turned = nib.Nifti1Image(ordered, turned.affine, turned.header)
     grid = make_grid(turned.shape, turned.affine, source.name)
     return Head(source.name, turned, grid, source.grid, notes)
 

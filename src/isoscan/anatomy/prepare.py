@@ -12,16 +12,20 @@ from numpy.typing import NDArray
 from isoscan.anatomy.anatomy import Anatomy
 from isoscan.anatomy.bias import log_bias_field
 from isoscan.anatomy.brain import PLAUSIBLE_ML, find_brain, stripped_brain
+from isoscan.anatomy.consensus import AROUND_MM, Registered, register_brain, register_rough
 from isoscan.anatomy.head import Head, read_head, read_mask, read_posteriors
+from isoscan.anatomy.registration import Placed
 from isoscan.anatomy.resampling import Working, voxel_sizes
 from isoscan.anatomy.shapes import Mask, grown
+from isoscan.anatomy.template import mni152
 from isoscan.anatomy.tissue import TISSUES, segment_tissues
 from isoscan.errors import ImageWarning
 
 Progress = Callable[[str, int, int], None]
+Array = NDArray[np.float32]
 
-_AROUND_MM = 4.0
-_STAGES = ("brain", "bias field", "tissues")
+_STAGES = ("brain", "registration", "bias field", "tissues")
+_LEAST_CORRELATION, _LEAST_OVERLAP = 0.4, 0.8
 
 
 def prepare_t1(
@@ -69,94 +73,134 @@ def prepare_t1(
     ImageWarning
         If something may be wrong, such as the volume of the brain.
     """
-    head = read_head(image)
-    notes = list(head.notes)
-    working = Working.of(head.grid)
-    tell = _Teller(progress)
-    given = None if posteriors is None else read_posteriors(head, posteriors)
-    tell("brain")
-    brain = _brain(head, working, brain_mask, given, notes)
-    tell("bias field")
-    bias = _bias(head, working, brain, notes)
-    corrected = head.values / bias
-    tell("tissues")
-    tissues = _tissues(head, corrected, brain, given, notes)
-    tell("tissues")
-    return Anatomy(head.image, brain, corrected, bias, tissues, None, None, notes)
+    job = _Job(read_head(image), progress)
+    given = None if posteriors is None else read_posteriors(job.head, posteriors)
+    job.begin("brain")
+    brain, trusted = _first_brain(job, brain_mask, given)
+    job.begin("registration")
+    registered = _registered(job, brain, trusted) if register else None
+    if registered is not None and not trusted:
+        brain = job.working.mask_to_own(registered.brain)
+    _note_volume(job, brain)
+    job.begin("bias field")
+    bias = _bias(job, brain)
+    corrected = job.head.values / bias
+    job.begin("tissues")
+    tissues = _tissues(job, corrected, brain, given)
+    maps = None if registered is None else _template_maps(job, registered)
+    job.begin("done")
+    return Anatomy(
+        image=job.head.image,
+        brain=brain,
+        corrected=corrected,
+        bias=bias,
+        tissues=tissues,
+        template_tissues=maps,
+        to_template=None if registered is None else registered.to_template,
+        notes=job.notes,
+        warp=None if registered is None else registered.warp,
+    )
 
 
-class _Teller:
-    """Report stages to somebody, or to nobody."""
+class _Job:
+    """One head on its two grids, what is noted about it, and who is told."""
 
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress, self._done = progress, -1
+    def __init__(self, head: Head, progress: Progress | None) -> None:
+        self.head, self.notes = head, list(head.notes)
+        self.working = Working.of(head.grid)
+        self.coarse = Placed(self.working.to_coarse(head.values), self.working.coarse)
+        self.sizes = voxel_sizes(head.grid)
+        self._progress, self._begun = progress, 0
 
-    def __call__(self, stage: str) -> None:
-        self._done += 1
+    def begin(self, stage: str) -> None:
+        """Tell that a stage begins."""
         if self._progress is not None:
-            self._progress(stage, self._done, len(_STAGES))
+            self._progress(stage, self._begun, len(_STAGES))
+        self._begun += 1
+
+    def doubt(self, words: str) -> None:
+        """Note what may be wrong, and warn."""
+        self.notes.append(words)
+        warnings.warn(f"{self.head.name}: {words}", ImageWarning, stacklevel=4)
 
 
-def _brain(
-    head: Head,
-    working: Working,
-    mask: Any,
-    posteriors: NDArray[np.float32] | None,
-    notes: list[str],
-) -> Mask:
+def _first_brain(job: _Job, mask: Any, posteriors: Array | None) -> tuple[Mask, bool]:
+    """The brain before registration, and whether it may not be changed by it."""
     if mask is not None:
-        brain, origin = read_mask(head, mask), "given"
-    elif posteriors is not None:
-        brain, origin = posteriors.sum(axis=0) > 0.5, "where the given posteriors exceed 0.5"
-    else:
-        brain, origin = _found_brain(working, head)
-    volume = np.count_nonzero(brain) * float(np.prod(voxel_sizes(head.grid))) / 1000
-    notes.append(f"brain: {origin}; {volume:.0f} mL")
+        job.notes.append("brain: given")
+        return read_mask(job.head, mask), True
+    if posteriors is not None:
+        job.notes.append("brain: where the given posteriors sum to more than 0.5")
+        return posteriors.sum(axis=0) > 0.5, True
+    stripped = stripped_brain(job.coarse.values, job.working.mm)
+    if stripped is not None:
+        job.notes.append("brain: all that is not background, because the skull was removed before")
+        return job.working.mask_to_own(stripped), True
+    rough = find_brain(job.coarse.values, job.working.mm)
+    job.notes.append(
+        f"brain: found without a template at {job.working.mm:.3g} mm, "
+        f"sphericity {rough.sphericity:.2f}"
+    )
+    return job.working.mask_to_own(rough.mask), False
+
+
+def _registered(job: _Job, brain: Mask, trusted: bool) -> Registered:
+    mm = job.working.mm
+    register = register_brain if trusted else register_rough
+    found = register(job.coarse, job.working.mask_to_coarse(brain), mni152(mm), mm)
+    job.notes.append(
+        f"registration to MNI152: affine map and warp at {mm:.3g} mm; correlation with the "
+        f"template in the brain {found.correlation:.2f}"
+    )
+    if not trusted:
+        job.notes.append("brain: two of rough brain, brain of the affine map, brain of the warp")
+    if found.correlation < _LEAST_CORRELATION or found.overlap < _LEAST_OVERLAP:
+        job.doubt(
+            f"the registration to the template may have failed (correlation "
+            f"{found.correlation:.2f}, overlap of both brains {found.overlap:.2f}). Are the axes "
+            f"those its affine says? Look at template_tissues before use."
+        )
+    return found
+
+
+def _template_maps(job: _Job, registered: Registered) -> Array:
+    """Carry the tissues of the template to the image's own voxels."""
+    template = mni152(min(job.working.mm, max(1.0, round(float(job.sizes.min()), 1))))
+    return np.stack(
+        [
+            registered.warp.to_head(Placed(tissue, template.grid), job.head.grid)
+            for tissue in template.tissues
+        ]
+    )
+
+
+def _note_volume(job: _Job, brain: Mask) -> None:
+    volume = np.count_nonzero(brain) * float(np.prod(job.sizes)) / 1000
+    job.notes.append(f"brain: {volume:.0f} mL")
     if not PLAUSIBLE_ML[0] <= volume <= PLAUSIBLE_ML[1]:
-        words = (
-            f"{head.name}: the brain has {volume:.0f} mL, most have {PLAUSIBLE_ML[0]:.0f} to "
+        job.doubt(
+            f"the brain has {volume:.0f} mL, most have {PLAUSIBLE_ML[0]:.0f} to "
             f"{PLAUSIBLE_ML[1]:.0f}. Look at it, and give brain_mask if it is wrong."
         )
-        warnings.warn(words, ImageWarning, stacklevel=3)
-        notes.append(words)
-    return brain
 
 
-def _found_brain(working: Working, head: Head) -> tuple[Mask, str]:
-    coarse = working.to_coarse(head.values)
-    stripped = stripped_brain(coarse, working.mm)
-    if stripped is not None:
-        return working.mask_to_own(stripped), "all that is not background; the skull was removed"
-    rough = find_brain(coarse, working.mm)
-    origin = f"found without a template at {working.mm:.3g} mm, sphericity {rough.sphericity:.2f}"
-    return working.mask_to_own(rough.mask), origin
+def _bias(job: _Job, brain: Mask) -> Array:
+    mm = job.working.mm
+    around = grown(job.working.mask_to_coarse(brain), AROUND_MM, mm)
+    field = job.working.to_own(log_bias_field(job.coarse.values, around, mm))
+    field = field - field[brain].mean(dtype=float).astype(np.float32)
+    spread = np.expm1(field[brain].std(dtype=float))
+    job.notes.append(f"bias field: N4 at {mm:.3g} mm, standard deviation {spread:.0%}")
+    return np.asarray(np.exp(field))
 
 
-def _bias(head: Head, working: Working, brain: Mask, notes: list[str]) -> NDArray[np.float32]:
-    around = grown(working.mask_to_coarse(brain), _AROUND_MM, working.mm)
-    field = log_bias_field(working.to_coarse(head.values), around, working.mm)
-    log_bias = working.to_own(field)
-    log_bias -= log_bias[brain].mean(dtype=float)
-    notes.append(
-        f"bias field: N4 at {working.mm:.3g} mm in the brain, "
-        f"standard deviation {np.exp(log_bias[brain].std(dtype=float)) - 1:.0%}"
-    )
-    return np.exp(log_bias)
-
-
-def _tissues(
-    head: Head,
-    corrected: NDArray[np.float32],
-    brain: Mask,
-    posteriors: NDArray[np.float32] | None,
-    notes: list[str],
-) -> NDArray[np.float32]:
+def _tissues(job: _Job, corrected: Array, brain: Mask, posteriors: Array | None) -> Array:
     if posteriors is not None:
         tissues, origin = posteriors, "given"
     else:
-        tissues = segment_tissues(corrected, brain, voxel_sizes(head.grid))
-        origin = "hidden Markov random field of log intensities"
+        tissues = segment_tissues(corrected, brain, job.sizes)
+        origin = "hidden Markov random field of the logarithms of intensities"
     shares = tissues[:, brain].mean(axis=1, dtype=float)
     words = ", ".join(f"{t} {share:.0%}" for t, share in zip(TISSUES, shares, strict=True))
-    notes.append(f"tissues: {origin}; {words}")
+    job.notes.append(f"tissues: {origin}; {words}")
     return tissues

@@ -33,7 +33,8 @@ def voxel_sizes(grid: Grid) -> NDArray[np.float64]:
     ndarray of shape (3,)
         Millimetres.
     """
-    return np.asarray(np.sqrt((grid.affine[:3, :3] ** 2).sum(axis=0)))
+    edges = np.sqrt((grid.affine[:3, :3] ** 2).sum(axis=0))
+    return np.asarray(np.round(edges, 4))  # headers keep seven digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +56,15 @@ class Working:
     mm: float
 
     @classmethod
-    def of(cls, own: Grid) -> Working:
+    def of(cls, own: Grid, mm: float = WORKING_MM) -> Working:
         """Choose 2 mm, or the smallest edge of larger voxels.
 
         Parameters
         ----------
         own : Grid
             Of the image.
+        mm : float
+            Another edge than 2 mm.
 
         Returns
         -------
@@ -69,7 +72,7 @@ class Working:
             Both grids; one and the same if the image has such voxels already.
         """
         sizes = voxel_sizes(own)
-        mm = max(WORKING_MM, float(sizes.min()))
+        mm = max(mm, float(sizes.min()))
         if np.allclose(sizes, mm, rtol=0.1):
             return cls(own, own, float(sizes.mean()))
         ratio = mm / sizes
@@ -153,30 +156,39 @@ class Working:
         return self.to_own(smooth) > 0.5
 
 
-def resample(values: NDArray[Any], source: Grid, target: Grid) -> Array:
-    """Interpolate linearly between grids whose axes run alike.
+def resample(
+    values: NDArray[Any],
+    source: Grid,
+    target: Grid,
+    moved: NDArray[np.float64] | None = None,
+) -> Array:
+    """Interpolate linearly between grids.
 
     Parameters
     ----------
     values : ndarray of shape (x, y, z)
         On the source.
     source, target : Grid
-        Their affines may differ in voxel sizes and origin only.
+        Where values lie, and where they are wanted.
+    moved : ndarray of shape (4, 4), optional
+        From millimetres of the target to those of the source; by default they are the same,
+        and the axes of both grids run alike.
 
     Returns
     -------
     ndarray of shape (x, y, z)
-        On the target; the nearest value outside the source.
+        On the target. Outside the source, the nearest value, or 0 if it was moved.
     """
-    step = np.linalg.inv(source.affine) @ target.affine
+    between = np.eye(4) if moved is None else moved
+    step = np.linalg.inv(source.affine) @ between @ target.affine
     return np.asarray(
         ndimage.affine_transform(
             values,
-            np.diag(step)[:3].copy(),
+            np.diag(step)[:3].copy() if moved is None else step[:3, :3],
             step[:3, 3],
             output_shape=target.shape,
             output=np.dtype(np.float32),
             order=1,
-            mode="nearest",
+            mode="nearest" if moved is None else "constant",
         )
     )
