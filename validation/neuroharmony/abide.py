@@ -1,7 +1,7 @@
-"""The sample of ABIDE that the numbers of this folder are about.
+"""Read the sample of ABIDE that the numbers of this folder are about.
 
-FreeSurfer tables, participants and MRIQC's group table lie in the folder that ISOSCAN_ABIDE
-names; they are not part of the project.
+FreeSurfer tables, participants and MRIQC's group table are not part of the project; they lie in
+the folder data/abide of what ISOSCAN_SHARED names.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from isoscan.unseen.relative import relative_volumes
 from isoscan.unseen.rois import intracranial_volume, neuroharmony_rois
 from isoscan.unseen.selection import Selection, select_sample
 
+SHARED = Path(os.environ.get("ISOSCAN_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 TABLES = ("aseg_volume.tsv", "lh_aparc_volume.tsv", "rh_aparc_volume.tsv")
 
 
@@ -32,7 +33,7 @@ class Cohort(NamedTuple):
 
 def read_cohort(**rules: object) -> Cohort:
     """Read everything and choose the sample; ages are not limited, as most are minors."""
-    folder = Path(os.environ["ISOSCAN_ABIDE"])
+    folder = SHARED / "data" / "abide"
     freesurfer = iso.read_freesurfer([folder / name for name in TABLES])
     quality = iso.read_mriqc(folder / "group_T1w.tsv")
     people = iso.read_participants(folder / "participants.tsv")
