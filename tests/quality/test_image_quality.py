@@ -121,6 +121,16 @@ def test_an_image_without_air_lacks_the_metrics_of_air():
     assert old["fber"] == old["snrd_gm"] == -1 and old["qi_2"] == 0
 
 
+@pytest.mark.parametrize("definition", ["corrected", "mriqc-24", "mriqc-0.15"])
+def test_a_frame_around_a_rotated_image_is_not_taken_for_missing_noise(definition):
+    inside = np.zeros(SHAPE, dtype=bool)
+    inside[3:-3, 3:-3, 3:-3] = True
+    inside |= HEAD.head.get_fdata() > 0
+    t1 = image(np.where(inside, HEAD.t1.get_fdata(), 0))
+    found = iso.image_quality(t1, **HEAD.given(), definition=definition, register=False)
+    assert found["snrd_wm"] > 0
+
+
 def test_a_rim_left_around_the_head_is_no_air():
     inside = HEAD.head.get_fdata() > 0
     given = HEAD.given(head=image(binary_erosion(inside)))

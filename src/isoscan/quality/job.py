@@ -20,6 +20,7 @@ from isoscan.quality.definitions import get_definition
 from isoscan.quality.figures import as_png, draw_masks
 from isoscan.quality.image import measure_prepared
 from isoscan.quality.prepare import prepare_inputs
+from isoscan.quality.sentinels import sentinels_to_missing
 from isoscan.quality.table import GROUP_TABLE, gather_images, read_image, write_group, write_image
 from isoscan.quality.version import own_version
 from isoscan.tables.bids import read_json
@@ -128,9 +129,9 @@ def measure_images(
         tell(image.name, n_done, len(images))
     table = gather_images(list(done.values())) if done else None
     if table is not None:
+        table = table if settings.keep_sentinels else sentinels_to_missing(table)
         table.attrs["failed"] = failed
-        path = folder / GROUP_TABLE
-        write_group(table, path, keep_sentinels=settings.keep_sentinels, overwrite=replace)
+        write_group(table, folder / GROUP_TABLE, keep_sentinels=True, overwrite=replace)
     return Outcome(table, failed, {name: words for name, words in warned.items() if words})
 
 

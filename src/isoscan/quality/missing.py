@@ -75,7 +75,7 @@ def has_noise(inputs: QualityInputs) -> bool:
         True if half of the air, and at least 1000 voxels, are positive, and the empty frame
         does not take more than 80 % of what is not head: then only a rim was left.
     """
-    air = inputs.raw[inputs.air]
+    air = inputs.raw[inputs.air & ~inputs.frame]
     positive = int((air > 0).sum())
     empty, outside = int((inputs.frame & ~inputs.head).sum()), int((~inputs.head).sum())
     return positive >= max(_LEAST_NOISE, air.size / 2) and empty <= _MOST_EMPTY * outside
