@@ -48,35 +48,43 @@ def contents(folder):
     }
 
 
+@pytest.fixture(scope="module")
+def calm(client, job, tmp_path_factory):
+    """What one process gives, and what workers give of which none dies."""
+    folder = tmp_path_factory.mktemp("calm")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "BLOCKS_PER_TASK", 1)  # many tasks, so that most are not done
+        patch.setattr(workers, "MAPS_PER_TASK", 8)
+        paths, people, mask = job
+        asked = {"mask": mask, "preserve": "age + C(sex)"}
+        whole, one = iso.harmonize_volumes(paths, people, output=folder / "one", **asked)
+        written, model = harmonize_with_dask(
+            paths, people, folder / "many", client=client, **asked
+        )  # fmt: skip
+        effects, found = one.estimator.model_.effects, model.estimator.model_.effects
+        for name in ("shift", "variance"):
+            assert np.abs(getattr(effects, name) - getattr(found, name)).max() < 1e-10
+        for mine, expected in zip(written, whole, strict=True):
+            assert mine.name == expected.name
+            np.testing.assert_allclose(
+                nib.load(mine).get_fdata(), nib.load(expected).get_fdata(), rtol=2e-7, atol=1e-10
+            )
+        yield folder / "many"
+
+
 @pytest.mark.parametrize("stage", ["fit", "apply"])
-def test_a_worker_may_die(client, job, tmp_path, monkeypatch, stage):
-    monkeypatch.setattr(workers, "BLOCKS_PER_TASK", 1)  # many tasks, so that most are not done
-    monkeypatch.setattr(workers, "MAPS_PER_TASK", 8)
+def test_a_worker_may_die(client, job, calm, tmp_path, stage):
     paths, people, mask = job
     left = []
-    killed = []
 
     def progress(now, done, total):
-        if now == stage and done == 1 and not killed:
-            killed.append(min(client.run(os.getpid).values()))
-            os.kill(killed[0], signal.SIGKILL)
+        if now == stage and done == 1 and not left:
+            os.kill(min(client.run(os.getpid).values()), signal.SIGKILL)
             left.append(total - done)
 
-    asked = {"mask": mask, "preserve": "age + C(sex)"}
-    whole, one = iso.harmonize_volumes(paths, people, output=tmp_path / "one", **asked)
-    harmonize_with_dask(paths, people, tmp_path / "calm", client=client, **asked)
-    written, model = harmonize_with_dask(
-        paths, people, tmp_path / "killed", client=client, progress=progress, **asked
-    )
-    assert left[0] >= 9 and contents(tmp_path / "killed") == contents(tmp_path / "calm")
-    effects, found = one.estimator.model_.effects, model.estimator.model_.effects
-    for name in ("shift", "variance"):
-        assert np.abs(getattr(effects, name) - getattr(found, name)).max() < 1e-10
-    for mine, expected in zip(written, whole, strict=True):
-        assert mine.name == expected.name
-        np.testing.assert_allclose(
-            nib.load(mine).get_fdata(), nib.load(expected).get_fdata(), rtol=2e-7, atol=1e-10
-        )
+    asked = {"mask": mask, "preserve": "age + C(sex)", "progress": progress}
+    harmonize_with_dask(paths, people, tmp_path, client=client, **asked)
+    assert left[0] >= 9 and contents(tmp_path) == contents(calm)
 
 
 def test_a_stopped_run_is_taken_up(client, job, tmp_path):
@@ -103,3 +111,15 @@ def test_dask_may_be_absent(job, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(iso.errors.MissingPackageError, match=r"isoscan\[volumes\]"):
         harmonize_with_dask(paths, people, tmp_path, mask=mask)
+
+
+def test_workers_that_die_again_and_again_are_told(client):
+    import distributed
+
+    from isoscan.volumes.cluster import connected
+
+    with (
+        pytest.raises(iso.errors.OutOfSpaceError, match=r"'gather-7' was given up: 4 workers died"),
+        connected(client),
+    ):
+        raise distributed.KilledWorker("gather-7", None, 3)

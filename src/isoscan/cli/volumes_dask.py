@@ -29,7 +29,7 @@ def require_usable(method: str, sites: tuple[str, ...]) -> None:
 @contextmanager
 def connected(address: str) -> Iterator[Any]:
     """Connect to a scheduler, or start one and its workers."""
-    from isoscan.volumes.workers import import_distributed
+    from isoscan.volumes.cluster import import_distributed
 
     distributed = import_distributed()
     if not address.startswith("local:"):

@@ -9,8 +9,7 @@ worker that died can be done again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -22,11 +21,12 @@ from numpy.typing import NDArray
 
 from isoscan.combat.moments import Scans
 from isoscan.combat.parts import plain_options
-from isoscan.errors import DataError, MissingPackageError
+from isoscan.errors import DataError
 from isoscan.nifti.sources import Source
 from isoscan.tables.write import write_atomically
 from isoscan.volumes.apply import Outside, harmonize_sources, labels_of
 from isoscan.volumes.bids import describe_results
+from isoscan.volumes.cluster import connected, on_workers
 from isoscan.volumes.coverage import Missing
 from isoscan.volumes.damaged import Bad, all_named, list_damaged
 from isoscan.volumes.fit import finish_fit, space_of
@@ -42,7 +42,6 @@ from isoscan.volumes.job import (
 from isoscan.volumes.journal import only_run_in
 from isoscan.volumes.model import VolumeModel
 from isoscan.volumes.outputs import Results, run_folder
-from isoscan.volumes.stack_moments import Run
 from isoscan.volumes.stack_run import Wanted, harmonize_given_stack
 from isoscan.volumes.stacks import is_stack, is_store
 from isoscan.volumes.stream import (
@@ -130,8 +129,9 @@ def harmonize_with_dask(
         If the method needs all maps at once, or maps are not files.
     MissingPackageError
         If Dask is not installed.
+    OutOfSpaceError
+        If workers die again and again.
     """
-    folder = Path(output)
     if preserve is not None:
         options = {"preserve": preserve, **options}
     estimator = make_estimator("combat", options)
@@ -140,19 +140,11 @@ def harmonize_with_dask(
         require_streaming(estimator, labels_of(covariates, site))
         settings = {"method": "combat", "options": plain_options(estimator), "site": site}
         settings |= {"missing": missing, "outside": outside}
-        with _connected(client) as workers:
-            how = (site, outside, output, overwrite, resume, progress, _on(workers))
-            return harmonize_given_stack(
-                Wanted(*how),
-                estimator,
-                volumes,
-                covariates,
-                mask=mask,
-                mask_threshold=mask_threshold,
-                missing=missing,
-                bad=bad,
-                settings=settings,
-            )
+        masking: dict[str, Any] = {"mask": mask, "mask_threshold": mask_threshold}
+        masking |= {"missing": missing, "bad": bad, "settings": settings}
+        with connected(client) as workers:
+            how = (site, outside, output, overwrite, resume, progress, on_workers(workers))
+            return harmonize_given_stack(Wanted(*how), estimator, volumes, covariates, **masking)
     if is_store(output):
         raise DataError("workers write the store of a stack only; files become files.")
     job = Job.prepare(
@@ -160,11 +152,11 @@ def harmonize_with_dask(
     )
     require_files(job.sources)
     job.leave_out_single_scans(estimator, site)
+    require_streaming(estimator, labels_of(job.people, site))
     settings = {"tasks": BLOCKS_PER_TASK, "options": plain_options(estimator), "site": site}
     settings |= {"missing": missing, "outside": outside, "mask": job.mask.hash_}
-    rows, scans = learn_scans(estimator, job, site)
-    named = all_named(job.sources, job.people.index)
-    with only_run_in(folder), _connected(client) as workers, named:
+    folder = Path(output)
+    with only_run_in(folder), connected(client) as workers:
         results = run_folder(
             folder,
             job.sources,
@@ -177,67 +169,32 @@ def harmonize_with_dask(
             overwrite=overwrite,
         )
         list_damaged(results, job.damaged, job.people, overwrite=overwrite)
-        if results.journal.is_done(MODEL):
-            model = VolumeModel.load(folder / MODEL)
-        else:
-            gathered = _gather_all(workers, job, rows, scans, estimator.n_jobs, progress)
-            model = finish_fit(
-                estimator, gathered, scans, job.mask, missing, common_dtype(job.sources)
-            )
-            model = replace(model, space=space_of(job.sources[0]))
-            write_model_files(model, results)
-        _apply(workers, model, job, site, outside, results, progress)
+        with all_named(job.sources, job.people.index):
+            model = _fitted(workers, job, estimator, site, missing, results, progress)
+            _apply(workers, model, job, site, outside, results, progress)
         describe_results(folder, results.names, job.sources, model)
         return [results.path(row) for row in range(len(job.sources))], model
 
 
-def import_distributed() -> Any:
-    """Import the package distributed.
-
-    Returns
-    -------
-    module
-        The package.
-
-    Raises
-    ------
-    MissingPackageError
-        If it is not installed.
-    """
-    try:
-        return import_module("distributed")
-    except ImportError:
-        raise MissingPackageError(
-            "clusters need the package dask with distributed. Install it: "
-            "pip install 'isoscan[volumes]'."
-        ) from None
-
-
-@contextmanager
-def _connected(client: Any) -> Iterator[Any]:
-    distributed = import_distributed()
-    if client is not None:
-        yield client
-        return
-    with distributed.Client(processes=True, dashboard_address=None) as own:
-        yield own
-
-
-def _on(client: Any) -> Run:
-    """Work on pieces of a stack on the workers; results come in order."""
-
-    def run(work: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
-        [shared] = client.scatter([work], broadcast=True)
-        tasks = [client.submit(_call, shared, item, pure=False) for item in items]
-        for task in tasks:
-            yield task.result()
-            task.release()
-
-    return run
-
-
-def _call(work: Callable[[Any], Any], item: Any) -> Any:
-    return work(item)
+def _fitted(
+    client: Any,
+    job: Job,
+    estimator: Any,
+    site: str,
+    missing: Missing,
+    results: Results,
+    progress: Progress,
+) -> VolumeModel:
+    """The model in the folder of results, or a new one."""
+    rows, scans = learn_scans(estimator, job, site)
+    if results.journal.is_done(MODEL):
+        return VolumeModel.load(results.folder / MODEL)
+    gathered = _gather_all(client, job, rows, scans, estimator.n_jobs, progress)
+    dtype = common_dtype(job.sources)
+    model = finish_fit(estimator, gathered, scans, job.mask, missing, dtype)
+    model = replace(model, space=space_of(job.sources[0]))
+    write_model_files(model, results)
+    return model
 
 
 def _gather_all(
