@@ -79,9 +79,13 @@ class Preloaded:
         """Kill a run after some time, unless it ends before."""
         child = self.start(arguments)
         time.sleep(seconds)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
+        self.signal(child, signal.SIGKILL)
         return self.wait()
+
+    def signal(self, child: int, number: int) -> None:
+        """Send a signal to a run, unless it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, number)
 
     @property
     def said(self) -> str:
