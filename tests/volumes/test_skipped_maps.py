@@ -50,13 +50,13 @@ def sound(paths):
     return {scan: path for scan, path in paths.items() if scan not in BROKEN}
 
 
-def test_all_damaged_headers_are_named_at_once(job):
+def test_all_that_is_damaged_is_named_at_once(job):
     paths, people, mask = job
-    with pytest.raises(ImageFileError, match=r"2 of 43 maps cannot be read.*--skip-bad") as caught:
+    with pytest.raises(ImageFileError, match=r"4 of 43 maps cannot be read.*--skip-bad") as caught:
         iso.harmonize_volumes(paths, people, mask=mask)
-    assert caught.value.names == ["sub-005_FA.nii.gz", "sub-013_FA.nii.gz"]
-    for scan in ("sub-005", "sub-013"):
-        assert f"{paths[scan]}: {BROKEN[scan][0]}" in str(caught.value)
+    assert sorted(caught.value.names) == sorted(f"{scan}_FA.nii.gz" for scan in BROKEN)
+    for scan, (reason, _) in BROKEN.items():
+        assert f"{paths[scan]}: {reason}" in str(caught.value)
 
 
 @pytest.mark.parametrize("with_mask", [True, False])
@@ -138,10 +138,7 @@ def test_sites_that_become_too_small_are_refused_as_ever(job):
 def test_nothing_left_is_refused(job):
     paths, people, mask = job
     broken = {scan: paths[scan] for scan in BROKEN}
-    with (
-        pytest.warns(ImageWarning),
-        pytest.raises(ImageFileError, match="4 of 4 maps cannot be read"),
-    ):
+    with pytest.raises(ImageFileError, match="4 of 4 maps cannot be read"):
         iso.harmonize_volumes(broken, people, mask=mask, bad="skip")
     with pytest.raises(iso.errors.DataError, match="bad must be"):
         iso.harmonize_volumes(broken, people, mask=mask, bad="drop")
@@ -153,7 +150,7 @@ def test_the_command_goes_on_and_says_so_everywhere(job, tmp_path, capsys):
     words = ["volumes", "harmonize", table, "--mask", str(mask), "-o", str(tmp_path)]
     with pytest.raises(SystemExit) as stop:
         main(words)
-    assert stop.value.code == 1 and "2 of 43 maps cannot be read" in capsys.readouterr().err
+    assert stop.value.code == 1 and "4 of 43 maps cannot be read" in capsys.readouterr().err
     with warnings.catch_warnings():  # the command line sets filters of its own
         main([*words, "--skip-bad"])
     said = capsys.readouterr()

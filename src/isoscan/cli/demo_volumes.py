@@ -18,11 +18,12 @@ def run(
     from isoscan.cli.volumes_progress import shown
     from isoscan.harmonizing import require_free
     from isoscan.volumes import harmonize_volumes
+    from isoscan.volumes.page import write_page
     from isoscan.volumes.simulated import simulate_maps
 
     maps, results = output / "input", output / "harmonized"
     require_free(maps, ["maps.tsv", "mask.nii.gz"], overwrite=overwrite)
-    require_free(results, ["model.isoscan", "journal.jsonl"], overwrite=overwrite)
+    require_free(results, ["model.isoscan", "journal.jsonl", "report.html"], overwrite=overwrite)
     template = read_template(resolution)
     truth = simulate_maps(template, maps, scans_per_site=scans_per_site, random_state=7)
     paths = {scan: maps / path for scan, path in truth.people.path.items()}
@@ -42,6 +43,10 @@ def run(
         f"{len(truth.base):,} voxels of {resolution} mm. Was the truth found?\n"
     )
     click.echo("\n".join(compare_with_truth(truth, paths, after, model)))
+    sites = truth.people.site.tolist()
+    page = write_page(results, model, [*paths.values()], written, sites, overwrite=overwrite)
+    click.echo(f"\nOpen {page}")
+    click.echo(f"Maps, model and maps of the site effects: {results}")
     click.echo(f"\nThe same as a command:\nisoscan volumes harmonize {maps / 'maps.tsv'} \\")
     click.echo(f"    --preserve age --mask {maps / 'mask.nii.gz'} -o again")
 

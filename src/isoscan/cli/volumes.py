@@ -29,16 +29,34 @@ _data, _results = under("Data"), under("Results")
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
-@click.group("volumes", context_settings=_HELP)
+class InOrder(click.Group):
+    """A group that lists its commands in the order of the work."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Commands as they were added."""
+        return list(self.commands)
+
+
+@click.group("volumes", cls=InOrder, context_settings=_HELP)
 def command() -> None:
     """Harmonize maps (FA, MD, thickness, grey matter) voxel by voxel.
 
-    Maps are NIfTI files on one grid, listed in a table with one row per scan: id, path, site
-    and covariates. Or they are one stack of all scans in Zarr, named with --zarr.
-    """
+    Maps are NIfTI files, registered to one template and resampled to one grid. TABLE lists
+    them, one row per scan: an id, the file (column path), the site, and covariates. Or all
+    maps are one stack in Zarr, named with --zarr.
+
+    \b
+    isoscan volumes harmonize maps.tsv --preserve "age + C(sex)" --mask brain.nii.gz -o out
+    isoscan demo volumes     # simulated maps and such a table, to try it on
+    """  # noqa: D301 (the sign for lines that are kept as they are)
 
 
-@command.command("harmonize", cls=SectionedCommand, context_settings=_HELP)
+@command.command(
+    "harmonize",
+    cls=SectionedCommand,
+    context_settings=_HELP,
+    short_help="Fit and apply, in one go.",
+)
 @maps
 @mask
 @method_options
@@ -96,7 +114,12 @@ def _harmonize(dask: str | None, *data: Any, method: str, **settings: Any) -> An
         return harmonize_with_dask(*data, client=client, **settings)
 
 
-@command.command("fit", cls=SectionedCommand, context_settings=_HELP)
+@command.command(
+    "fit",
+    cls=SectionedCommand,
+    context_settings=_HELP,
+    short_help="Estimate site effects only.",
+)
 @maps
 @mask
 @method_options
@@ -136,7 +159,12 @@ def fit_command(
     tell(model, 0, output)
 
 
-@command.command("apply", cls=SectionedCommand, context_settings=_HELP)
+@command.command(
+    "apply",
+    cls=SectionedCommand,
+    context_settings=_HELP,
+    short_help="Apply a model to other maps.",
+)
 @click.argument("model", type=options.EXISTING)
 @options.combine(click.argument("table", type=options.EXISTING, required=False), *columns)
 @options.output(required=False)

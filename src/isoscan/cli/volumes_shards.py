@@ -19,7 +19,9 @@ _shard = _data("--shard", type=int, required=True, metavar="N", help="Number of 
 _folder = click.argument("folder", type=options.FOLDER)
 
 
-@click.command("plan", cls=SectionedCommand, context_settings=_HELP)
+@click.command(
+    "plan", cls=SectionedCommand, context_settings=_HELP, short_help="In shards: cut the job."
+)
 @maps
 @mask
 @method_options
@@ -60,7 +62,12 @@ def plan_command(
     click.echo(f"Next, for N = 1 to {plan.n_shards}: isoscan volumes moments {output} --shard N")
 
 
-@click.command("moments", cls=SectionedCommand, context_settings=_HELP)
+@click.command(
+    "moments",
+    cls=SectionedCommand,
+    context_settings=_HELP,
+    short_help="In shards: read one of them.",
+)
 @_folder
 @_shard
 def moments_command(folder: Path, shard: int) -> None:
@@ -72,7 +79,9 @@ def moments_command(folder: Path, shard: int) -> None:
     click.echo(f"Shard {shard}: {'gathered' if done else 'was finished already'}.")
 
 
-@click.command("combine", cls=SectionedCommand, context_settings=_HELP)
+@click.command(
+    "combine", cls=SectionedCommand, context_settings=_HELP, short_help="In shards: make the model."
+)
 @_folder
 def combine_command(folder: Path) -> None:
     """Make the model from the moments of all shards of a plan."""

@@ -80,18 +80,17 @@ def match_volumes(
     kept = [row for row, scan in enumerate(people.index) if str(scan) not in without]
     people = people.iloc[kept]
     opened, damaged = open_maps([found[row] for row in kept], people.index)
-    if bad == "error":
-        refuse(damaged, len(kept))
     sources = [source for source in opened if source is not None]
     people = people[[source is not None for source in opened]]
-    if bad == "error":
+    if bad == "error" and all(one.absent for one in damaged):
+        refuse(damaged, len(kept))
         return Matched(sources, people, [])
     unread = find_damaged(sources, people.index, progress)
     sound = [str(scan) not in {one.scan for one in unread} for scan in people.index]
     damaged += unread
-    warn_of(damaged, len(kept))
-    if not any(sound):
+    if bad == "error" or not any(sound):
         refuse(damaged, len(kept))
+    warn_of(damaged, len(kept))
     sources = [source for source, is_sound in zip(sources, sound, strict=True) if is_sound]
     return Matched(sources, people[sound], damaged)
 

@@ -167,6 +167,6 @@ def in_gigabytes(n_bytes: int) -> str:
     >>> in_gigabytes(876_543_210), in_gigabytes(421_000)
     ('0.88 GB', '0.42 MB')
     """
-    if n_bytes < 1e8:
+    if n_bytes < 9.9e7:
         return f"{n_bytes / 1e6:.2g} MB"
     return f"{n_bytes / 1e9:.2g} GB" if n_bytes < 1e11 else f"{n_bytes / 1e9:.0f} GB"
