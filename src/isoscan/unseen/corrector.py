@@ -76,7 +76,7 @@ class UnseenCorrector:
         volumes : DataFrame of shape (n_scans, n_features)
             Measures; columns are matched by name.
         quality : DataFrame, optional
-            Metrics of image quality, matched by id; not needed after `calibrate`.
+            Metrics of image quality, matched by id; may be left out after `calibrate`.
         covariates : DataFrame, optional
             Columns named in the formulas, matched by id.
 
@@ -123,13 +123,13 @@ class UnseenCorrector:
         DataFrame
             Columns scan, feature, correction, low, high (what is added, with its interval,
             in the unit of the measures), shift_score (about 1 for scans like those of
-            training; missing after `calibrate`) and abstained (less than half of a
+            training; missing if there are no metrics) and abstained (less than half of a
             correction was made).
         """
         rest, profiles = self._read(volumes, quality, covariates)
         corrections, margins, strength = self._correct(rest, profiles)
         scores = np.full(len(profiles), np.nan)
-        if self.calibration_ is None:
+        if profiles.shape[1]:
             scores = distance(profiles)
         n_features = corrections.shape[1]
         centre = rest.moved + corrections * rest.sd
@@ -162,7 +162,8 @@ class UnseenCorrector:
         volumes : DataFrame of shape (n_scans, n_features)
             Measures of scans of the new scanner, 1 or more.
         quality : DataFrame, optional
-            Not needed for the shift; used where the total is harmonized first.
+            Metrics of image quality. Without them only the measures tell; they help most
+            while there are one or two scans.
         covariates : DataFrame, optional
             Columns named in the formulas.
 
@@ -183,10 +184,11 @@ class UnseenCorrector:
             model.total_model_ = self.total_model_.calibrate(
                 logs, quality=quality, covariates=rows_for(covariates, table.index)
             )
-        rest, _ = model._read(volumes, quality, covariates, profiled=False)
+        blind = quality is None and self.metric_scale_ is not None
+        rest, profiles = model._read(volumes, quality, covariates, profiled=not blind)
         if not len(rest.values):
             raise DataError("calibrate needs at least one scan of the new scanner; got none.")
-        model.calibration_ = calibrate(self.prior_, rest.values)
+        model.calibration_ = calibrate(self.prior_, rest.values, self._said(profiles))
         return model
 
     def residuals(
@@ -289,15 +291,21 @@ class UnseenCorrector:
     def _correct(self, rest: Residuals, profiles: Array) -> tuple[Array, Array, Array]:
         """Corrections, half widths of their intervals, and the share that was made."""
         if self.calibration_ is not None:
-            known = self.calibration_
-            width = normal_quantile(self.interval) * known.uncertainty(rest.values)
-            return known.correction(rest.values), width, np.ones(len(rest.values))
+            known, said = self.calibration_, self._said(profiles)
+            made, error = known.correct(rest.values, said)
+            return made, normal_quantile(self.interval) * error, np.ones(len(made))
         scores = distance(profiles)
         report_shift(rest.measures.index, scores, self.usual_score_, self.on_shift)
         strength = self.strength_ * belief(scores, self.usual_score_, self.on_shift)
         shifts = self.regression_.predict(profiles)
         made = correction(rest.values, shifts, self.stretch_, strength)
         return made, self.margins_.at(strength), strength
+
+    def _said(self, profiles: Array) -> Array | None:
+        """What the regression says of scans, if it has something to say."""
+        if not profiles.shape[1] or self.strength_ == 0:
+            return None
+        return self.regression_.predict(profiles)
 
     def _read(
         self,
@@ -316,7 +324,8 @@ class UnseenCorrector:
             after = self.total_model_.transform(logs, quality=quality, covariates=people)
             totals = np.exp(after[str(self.total)])
         rest = residuals_of(self.reference_, self._adjusted(measures, totals), people)
-        if not profiled or self.calibration_ is not None:
+        blind = quality is None and self.metric_scale_ is not None
+        if not profiled or (blind and self.calibration_ is not None):
             return rest, np.zeros((len(table), 0))
         metrics = self._read_metrics(quality, people, table.index)
         return rest, profile_of(rest.values if self.use_volumes else None, metrics)

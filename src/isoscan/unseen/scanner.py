@@ -298,7 +298,6 @@ class UnseenScanner(UnseenCorrector, BaseEstimator):  # type: ignore[misc]
         added = (after - rest.measures).to_numpy() - rest.moved
         effects = self.reference_.model_.effects
         log_scale = 0.5 * np.log(effects.variance)
-        self.prior_ = learn_prior(rest.values, scanners, log_scale)
         return Lesson(
             profile_of(rest.values if self.use_volumes else None, metrics),
             scanners,
@@ -320,6 +319,8 @@ class UnseenScanner(UnseenCorrector, BaseEstimator):  # type: ignore[misc]
             full - lesson.corrections, lesson.corrections, lesson.scanners, self.interval
         )
         self.scanners_ = scanner_table(lesson, self._left_out, self.reference_.sites_)
+        log_scale = 0.5 * np.log(self.reference_.model_.effects.variance)
+        self.prior_ = learn_prior(lesson.residuals, lesson.scanners, log_scale, learned.left_out)
         self.calibration_ = None
         if learned.strength == 0:
             warnings.warn(
