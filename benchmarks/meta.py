@@ -71,7 +71,7 @@ COMPARISON = Comparison(
     packages={
         "isoscan, effects and τ²": Package("isoscan", estimates),
         "isoscan, meta_analysis": Package("isoscan", whole, alike=1e-6),
-        "PyMARE": Package("PyMARE", pymare, timed=1, alike=1e-3),
+        "PyMARE": Package("PyMARE", pymare, timed=1, alike=1e-6),
     },
     sizes=(Size(100_000, 30, 30),),
     quick_sizes=(Size(500, 30, 30),),
