@@ -420,3 +420,10 @@ def test_other_regressions_learn_too_but_are_not_kept_in_files(tmp_path) -> None
             model.save(tmp_path / "model.isoscan")
     with pytest.raises(DataError, match="estimator must be one of"):
         fit(UnseenScanner("age + C(sex)", estimator="boosting"))
+
+
+def test_single_precision_comes_back_in_single_precision() -> None:
+    measures, rest = parts(known=False)
+    after = fitted().transform(measures.astype(np.float32), **rest)
+    assert (after.dtypes == np.float32).all()
+    np.testing.assert_allclose(after, fitted().transform(measures, **rest), rtol=1e-5)

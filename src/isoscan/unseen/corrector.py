@@ -97,8 +97,10 @@ class UnseenCorrector:
         """
         rest, profiles = self._read(volumes, quality, covariates)
         corrections, _, _ = self._correct(rest, profiles)
-        order = [str(name) for name in volumes.columns if str(name) != self.total]
-        return rest.corrected(corrections)[order]
+        after = rest.corrected(corrections)
+        names = {str(name): name for name in volumes.columns if str(name) != self.total}
+        single = [name for name, own in names.items() if volumes[own].dtype == np.float32]
+        return after[list(names)].astype(dict.fromkeys(single, np.float32))
 
     def predict(
         self,
@@ -179,7 +181,7 @@ class UnseenCorrector:
         check_is_fitted(self, "regression_")
         model = copy.copy(self)
         if self.total_model_ is not None:
-            table = as_measures(volumes, self.columns_)
+            table = as_measures(volumes, self.columns_).astype(np.float64)
             logs = self._logs(*split_total(table, self.total, self.total_strategy))
             model.total_model_ = self.total_model_.calibrate(
                 logs, quality=quality, covariates=rows_for(covariates, table.index)
@@ -316,7 +318,7 @@ class UnseenCorrector:
         profiled: bool = True,
     ) -> tuple[Residuals, Array]:
         check_is_fitted(self, "regression_")
-        table = as_measures(volumes, self.columns_)
+        table = as_measures(volumes, self.columns_).astype(np.float64)
         people = rows_for(covariates, table.index)
         measures, totals = split_total(table, self.total, self.total_strategy)
         if self.total_model_ is not None:

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from isoscan.combat.inputs import match_features, require_numeric
 from isoscan.design.covariates import Covariate, learn_covariate
 from isoscan.design.matrix import require_covariates
 from isoscan.errors import ConstantFeatureWarning, DataError, MissingValuesError, count, name_some
@@ -28,6 +27,7 @@ from isoscan.unseen.metrics import (
     require_same_definition,
     unusable_metrics,
 )
+from isoscan.unseen.reading import as_measures
 
 MOST_TIMES = 10.0
 """No brain is so many times as large or as small as those of training."""
@@ -192,14 +192,8 @@ def require_volumes(volumes: Any, trained: Any = None) -> pd.DataFrame:
     MissingValuesError
         If a value is missing or infinite.
     """
-    if not isinstance(volumes, pd.DataFrame):
-        raise DataError(
-            f"volumes must be a DataFrame indexed by scan, got {type(volumes).__name__}: rows of "
-            f"quality and covariates are matched by id."
-        )
-    require_unique(volumes.index, "volumes")
-    table = pd.DataFrame(match_features(require_numeric(volumes), trained))
-    table = table.set_axis(table.columns.astype(str), axis=1)
+    table = as_measures(volumes, None if trained is None else [str(name) for name in trained])
+    require_unique(table.index, "volumes")
     gaps = ~np.isfinite(table.to_numpy(dtype=np.float64))
     if gaps.any():
         scans, columns = table.index[gaps.any(axis=1)], table.columns[gaps.any(axis=0)]

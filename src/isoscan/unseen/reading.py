@@ -95,8 +95,8 @@ def as_measures(volumes: Any, trained: list[str] | None = None) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame of float64
-        Columns in the order of training.
+    DataFrame
+        Numbers, columns in the order of training.
     """
     if not isinstance(volumes, pd.DataFrame):
         raise DataError(
@@ -104,7 +104,7 @@ def as_measures(volumes: Any, trained: list[str] | None = None) -> pd.DataFrame:
             f"quality and covariates are matched by id."
         )
     known = None if trained is None else np.array(trained, dtype=object)
-    table = pd.DataFrame(match_features(require_numeric(volumes), known)).astype(np.float64)
+    table = pd.DataFrame(match_features(require_numeric(volumes), known))
     return table.set_axis(table.columns.astype(str), axis=1)
 
 

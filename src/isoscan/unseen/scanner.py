@@ -187,7 +187,7 @@ class UnseenScanner(UnseenCorrector, BaseEstimator):  # type: ignore[misc]
         """
         self._require_options(quality)
         require_unique(volumes.index, "volumes")
-        table = as_measures(volumes)
+        table = as_measures(volumes).astype(np.float64)
         self.columns_ = list(table.columns)
         people = rows_for(covariates, table.index)
         measures = self._learn_measures(table, quality, sites, people)
