@@ -38,6 +38,7 @@ def maps(tmp_path):
 def test_harmonize_writes_maps_model_and_effects(isoscan, maps, tmp_path):
     out = tmp_path / "out"
     words = "volumes", "harmonize", maps / "maps.tsv", "--mask", maps / "mask.nii.gz", "-o", out
+    words += ("--no-figures",)
     said = isoscan(*words, "--preserve", "age")
     assert "24 maps harmonized in 288 voxels" in said.out
     assert "needs about" in said.err and "24 maps need up to" in said.err
@@ -54,7 +55,7 @@ def test_harmonize_writes_maps_model_and_effects(isoscan, maps, tmp_path):
 
 def test_fit_then_apply_equals_harmonize(isoscan, maps, tmp_path):
     table, mask = maps / "maps.tsv", ("--mask", maps / "mask.nii.gz", "--preserve", "age")
-    isoscan("volumes", "harmonize", table, *mask, "-o", tmp_path / "one")
+    isoscan("volumes", "harmonize", table, *mask, "-o", tmp_path / "one", "--no-figures")
     said = isoscan("volumes", "fit", table, *mask, "-o", tmp_path / "fit")
     assert "F of the median voxel" in said.out
     model = tmp_path / "fit" / "model.isoscan"
@@ -83,7 +84,7 @@ def test_repeated_scans_belong_to_their_participants(isoscan, maps, tmp_path):
     table["participant_id"] = [f"sub-{n // 2:02d}" for n in range(24)]
     table.insert(1, "session_id", ["ses-1", "ses-2"] * 12)
     table.to_csv(maps / "visits.tsv", sep="\t", index=False)
-    words = "volumes", "harmonize", maps / "visits.tsv", "--method", "longitudinal"
+    words = "volumes", "harmonize", maps / "visits.tsv", "--method", "longitudinal", "--no-figures"
     said = isoscan(*words, "--mask", maps / "mask.nii.gz", "-o", tmp_path / "out")
     assert "24 maps harmonized" in said.out
 

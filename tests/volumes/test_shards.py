@@ -35,12 +35,11 @@ def in_shards(job, output, n_shards, order=None, **options):
     return model, sorted(written)
 
 
-@pytest.mark.parametrize("n_shards", [1, 3, 7])
-@pytest.mark.parametrize(
-    "options",
-    [{"preserve": "age + C(sex)"}, {"smooth": ["age"], "reference": "MUC", "outside": "keep"}],
-    ids=["linear", "curves"],
-)
+LINEAR = {"preserve": "age + C(sex)"}
+CURVES = {"smooth": ["age"], "reference": "MUC", "outside": "keep"}
+
+
+@pytest.mark.parametrize(("n_shards", "options"), [(1, LINEAR), (7, LINEAR), (3, CURVES)])
 def test_shards_give_what_one_run_gives(job, tmp_path, n_shards, options):
     paths, people, mask = job
     whole, one = iso.harmonize_volumes(paths, people, mask=mask, output=tmp_path / "one", **options)

@@ -29,7 +29,7 @@ def run(*words):
 
 def test_commands_hand_on_files_and_end_like_one_run(folder, tmp_path, capsys):
     asked = folder / "maps.tsv", "--preserve", "age", "--mask", folder / "mask.nii.gz"
-    assert run("harmonize", *asked, "-o", tmp_path / "one") == 0
+    assert run("harmonize", *asked, "--no-figures", "-o", tmp_path / "one") == 0
     many = tmp_path / "many"
     assert run("plan", *asked, "--shards", 3, "-o", many) == 0
     assert "52 maps, 392 voxels, 3 shards" in capsys.readouterr().out
