@@ -241,14 +241,9 @@ class _Fold:
         self, model: UnseenScanner, volumes: pd.DataFrame, people: pd.DataFrame | None
     ) -> tuple[Array, Array]:
         """Corrections and half widths, in residual standard deviations."""
-        told = model.predict(volumes, quality=self.quality, covariates=people)
-        rest = self.held.rest
-        shape = (len(volumes), rest.values.shape[1])
-        sd = np.where(rest.sd > 0, rest.sd, np.inf)
-        moved = model.residuals(volumes, quality=self.quality, covariates=people).moved
-        made = (told["correction"].to_numpy().reshape(shape) - moved) / sd
-        width = (told["high"] - told["low"]).to_numpy().reshape(shape) / 2 / sd
-        return made, width
+        rest, profiles = model.profiles(volumes, quality=self.quality, covariates=people)
+        made, margins, _ = model.corrections(rest, profiles)
+        return made, margins
 
     def _corrections(self, rest: Any, after: pd.DataFrame) -> Array:
         sd = np.where(rest.sd > 0, rest.sd, np.inf)

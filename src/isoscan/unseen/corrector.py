@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,13 +14,13 @@ from sklearn.utils.validation import check_is_fitted
 from isoscan.combat import ComBat
 from isoscan.combat.store import hash_of, read_model, write_model
 from isoscan.design import Design
-from isoscan.errors import DataError, MissingValuesWarning, count, name_some
+from isoscan.errors import DataError
 from isoscan.unseen.calibration import Calibration, ScannerPrior, calibrate
 from isoscan.unseen.domain import OnShift, belief, report_shift
 from isoscan.unseen.inputs import match_quality
 from isoscan.unseen.intervals import Margins, normal_quantile
 from isoscan.unseen.learning import correction
-from isoscan.unseen.metrics import metric_values, require_same_definition
+from isoscan.unseen.metrics import metric_values, require_same_definition, warn_of_unusable
 from isoscan.unseen.profile import MetricScale, profile_of
 from isoscan.unseen.reading import Residuals, as_measures, residuals_of, rows_for
 from isoscan.unseen.regressors import RIDGE, OtherRegression
@@ -96,7 +95,7 @@ class UnseenCorrector:
             If scans are unlike those of training.
         """
         rest, profiles = self._read(volumes, quality, covariates)
-        corrections, _, _ = self._correct(rest, profiles)
+        corrections, _, _ = self.corrections(rest, profiles)
         after = rest.corrected(corrections)
         names = {str(name): name for name in volumes.columns if str(name) != self.total}
         single = [name for name, own in names.items() if volumes[own].dtype == np.float32]
@@ -129,7 +128,7 @@ class UnseenCorrector:
             correction was made).
         """
         rest, profiles = self._read(volumes, quality, covariates)
-        corrections, margins, strength = self._correct(rest, profiles)
+        corrections, margins, strength = self.corrections(rest, profiles)
         scores = np.full(len(profiles), np.nan)
         if profiles.shape[1]:
             scores = distance(profiles)
@@ -290,8 +289,23 @@ class UnseenCorrector:
         """SHA-256 of the model as it would be saved."""
         return hash_of(*self._to_parts())
 
-    def _correct(self, rest: Residuals, profiles: Array) -> tuple[Array, Array, Array]:
-        """Corrections, half widths of their intervals, and the share that was made."""
+    def corrections(self, rest: Residuals, profiles: Array) -> tuple[Array, Array, Array]:
+        """What is added to scans, in residual standard deviations.
+
+        Parameters
+        ----------
+        rest : Residuals
+            Measures and their deviations, from `profiles`.
+        profiles : ndarray of shape (n_scans, n_columns)
+            Profiles of the same scans.
+
+        Returns
+        -------
+        corrections, margins : ndarray of shape (n_scans, n_features)
+            What is added, and half widths of its intervals.
+        strength : ndarray of shape (n_scans,)
+            Share of the correction that is made.
+        """
         if self.calibration_ is not None:
             known, said = self.calibration_, self._said(profiles)
             made, error = known.correct(rest.values, said)
@@ -345,7 +359,7 @@ class UnseenCorrector:
         quality = match_quality(quality, scans)
         require_same_definition(self.definition_, quality)
         values = metric_values(quality, self.metrics_)
-        _warn_of_missing(values)
+        warn_of_unusable(values)
         return self.metric_scale_.deviations(
             values.to_numpy(), self._metric_rows(people, len(scans))
         )
@@ -377,17 +391,3 @@ class UnseenCorrector:
             )
         check_is_fitted(self, "regression_")
         return to_parts(self)
-
-
-def _warn_of_missing(values: pd.DataFrame) -> None:
-    gaps = values.isna()
-    if not gaps.to_numpy().any():
-        return
-    scans, columns = values.index[gaps.any(axis=1)], values.columns[gaps.any(axis=0)]
-    warnings.warn(
-        f"image quality metrics are missing, or hold the number of a failure, for "
-        f"{count(scans, 'scan')} ({name_some(scans, 3)}) in {count(columns, 'metric')} "
-        f"({name_some(columns, 3)}); they count as usual for such a person.",
-        MissingValuesWarning,
-        stacklevel=4,
-    )

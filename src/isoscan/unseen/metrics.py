@@ -17,6 +17,7 @@ from isoscan.errors import (
     DuplicateIdsError,
     FeatureMismatchError,
     MissingColumnError,
+    MissingValuesWarning,
     count,
     name_some,
 )
@@ -240,3 +241,29 @@ def definition_of(quality: pd.DataFrame) -> str | None:
     """
     found = quality.attrs.get("definition")
     return None if found is None else str(found)
+
+
+def warn_of_unusable(values: pd.DataFrame) -> None:
+    """Name the scans and metrics that have no value.
+
+    Parameters
+    ----------
+    values : DataFrame of shape (n_scans, n_metrics)
+        From `metric_values`.
+
+    Warns
+    -----
+    MissingValuesWarning
+        If there are any.
+    """
+    gaps = values.isna()
+    if not gaps.to_numpy().any():
+        return
+    scans, columns = values.index[gaps.any(axis=1)], values.columns[gaps.any(axis=0)]
+    warnings.warn(
+        f"image quality metrics are missing, or hold the number of a failure, for "
+        f"{count(scans, 'scan')} ({name_some(scans, 3)}) in {count(columns, 'metric')} "
+        f"({name_some(columns, 3)}); they count as usual for such a person.",
+        MissingValuesWarning,
+        stacklevel=5,
+    )

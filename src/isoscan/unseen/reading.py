@@ -74,7 +74,9 @@ def residuals_of(
         Deviations.
     """
     expected = reference.expect(covariates, len(measures))
-    kept = reference.expect(covariates, len(measures), kept=True)
+    kept = expected
+    if reference.model_.removed.any():
+        kept = reference.expect(covariates, len(measures), kept=True)
     sd = reference.model_.sd
     varies = sd > 0
     values = np.where(
