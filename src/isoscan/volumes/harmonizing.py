@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -142,38 +142,49 @@ def harmonize_volumes(
         volumes, covariates, mask, mask_threshold, bad, progress, registered=registered
     )
     job.leave_out_single_scans(estimator, site)
+    fit = partial(_fitted, estimator, job, site, missing, progress)
     if is_store(output):
         stack = stack_of_files(job, getattr(estimator, "n_jobs", None))
-        fit = partial(_fitted, estimator, job, site, missing, progress)
         return wanted.make(stack, fit, settings)
     kept = KeptMaps(job.mask.voxels)
     if output is None:
-        model = _fitted(estimator, job, site, missing, progress, kept)
+        model = fit(kept)
         return _applied(model, job, site, outside, None, progress, kept), model
-    settings["mask"] = job.mask.hash_
-    with only_run_in(Path(output)):
+    return _into_folder(Path(output), job, partial(fit, kept), kept, wanted, settings)
+
+
+def _into_folder(
+    folder: Path,
+    job: Job,
+    fit: Callable[[], VolumeModel],
+    kept: KeptMaps,
+    wanted: Wanted,
+    settings: dict[str, Any],
+) -> tuple[list[Any], VolumeModel]:
+    site, outside = wanted.site, wanted.outside
+    with only_run_in(folder):
         results = run_folder(
-            Path(output),
+            folder,
             job.sources,
             job.people,
-            settings,
+            {**settings, "mask": job.mask.hash_},
             mask=job.mask,
             outside=outside,
             n_effects=job.n_effects(site),
-            resume=resume,
-            overwrite=overwrite,
+            resume=wanted.resume,
+            overwrite=wanted.overwrite,
         )
-        list_damaged(results, job.damaged, job.people, overwrite=overwrite)
+        list_damaged(results, job.damaged, job.people, overwrite=wanted.overwrite)
         meanwhile: AbstractContextManager[None] = nullcontext()
         if results.journal.is_done(MODEL):
-            model = VolumeModel.load(Path(output) / MODEL)
+            model = VolumeModel.load(folder / MODEL)
         else:
-            model = _fitted(estimator, job, site, missing, progress, kept)
+            model = fit()
             _write_effects(model, results)
             meanwhile = results.adding(MODEL, model.to_bytes)
         with meanwhile:
-            written = _applied(model, job, site, outside, results, progress, kept)
-        describe_results(results.folder, results.names, job.sources, model)
+            written = _applied(model, job, site, outside, results, wanted.progress, kept)
+        describe_results(folder, results.names, job.sources, model)
         return written, model
 
 

@@ -135,11 +135,11 @@ def harmonize_with_dask(
     if preserve is not None:
         options = {"preserve": preserve, **options}
     estimator = make_estimator("combat", options)
-    settings: dict[str, Any]
+    settings: dict[str, Any] = {"options": plain_options(estimator), "site": site}
+    settings |= {"missing": missing, "outside": outside}
     if is_stack(volumes):
         require_streaming(estimator, labels_of(covariates, site))
-        settings = {"method": "combat", "options": plain_options(estimator), "site": site}
-        settings |= {"missing": missing, "outside": outside}
+        settings["method"] = "combat"
         masking: dict[str, Any] = {"mask": mask, "mask_threshold": mask_threshold}
         masking |= {"missing": missing, "bad": bad, "settings": settings}
         with connected(client) as workers:
@@ -153,8 +153,7 @@ def harmonize_with_dask(
     require_files(job.sources)
     job.leave_out_single_scans(estimator, site)
     require_streaming(estimator, labels_of(job.people, site))
-    settings = {"tasks": BLOCKS_PER_TASK, "options": plain_options(estimator), "site": site}
-    settings |= {"missing": missing, "outside": outside, "mask": job.mask.hash_}
+    settings |= {"tasks": BLOCKS_PER_TASK, "mask": job.mask.hash_}
     folder = Path(output)
     with only_run_in(folder), connected(client) as workers:
         results = run_folder(
