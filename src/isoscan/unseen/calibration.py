@@ -126,7 +126,7 @@ class Calibration:
         """Weigh what the scans show against what the regression says, by their variances.
 
         The regression is believed less the more scans were seen: they rest on the same
-        training, so that its error does not go away.
+        training, so that its error does not go away. Nor does it make the shift surer.
         """
         if predicted is None or self.predicted is None:
             return self.shift, self.shift_variance
@@ -134,7 +134,7 @@ class Calibration:
         said = (self.predicted + predicted) / n_said
         doubt = self.n_scans * (self.predicted_bias + self.predicted_spread / n_said)
         weight = doubt / (doubt + self.shift_variance)
-        return weight * self.shift + (1 - weight) * said, weight * self.shift_variance
+        return weight * self.shift + (1 - weight) * said, self.shift_variance
 
 
 def learn_prior(
