@@ -18,11 +18,12 @@ from comparisons import COMPARISONS
 from growth import FIGURE, draw_growth, run_growth
 from page import Facts, write_page
 from side_by_side import run_comparison
+from volumes import run_volumes
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "benchmarks.md"
-PARTS = (*COMPARISONS, "growth")
+PARTS = (*COMPARISONS, "volumes", "growth")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ def parse(arguments: list[str] | None = None) -> Options:
 
 def run_part(part: str, options: Options) -> Facts:
     """Measure one part."""
+    if part == "volumes":
+        return run_volumes(quick=options.quick, rounds=options.rounds)
     if part == "growth":
         return run_growth(quick=options.quick)
     return run_comparison(part, quick=options.quick, rounds=options.rounds)

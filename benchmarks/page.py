@@ -11,6 +11,7 @@ from comparison import Comparison
 from comparisons import COMPARISONS
 from growth import write_growth
 from machine import write_versions
+from volumes import write_volumes
 
 Facts = dict[str, Any]
 
@@ -70,9 +71,10 @@ def write_page(results: dict[str, Facts]) -> str:
         for part, comparison in COMPARISONS.items()
         if part in results
     ]
-    growth = [write_growth(results["growth"])] if "growth" in results else []
-    parts = ", ".join(f"`{part}`" for part in [*COMPARISONS, "growth"])
-    return "\n".join([INTRODUCTION, *sections, *growth, LIMITS, RERUN.format(parts=parts)])
+    others = {"volumes": write_volumes, "growth": write_growth}
+    sections += [write(results[part]) for part, write in others.items() if part in results]
+    parts = ", ".join(f"`{part}`" for part in [*COMPARISONS, *others])
+    return "\n".join([INTRODUCTION, *sections, LIMITS, RERUN.format(parts=parts)])
 
 
 def write_comparison(comparison: Comparison, facts: Facts) -> str:

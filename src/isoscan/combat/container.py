@@ -83,10 +83,10 @@ class Container:
         bytes
             Contents of the file.
         """
-        return self.pack_with_hash(facts, arrays)[0]
+        return b"".join(self.pack_in_parts(facts, arrays)[0])
 
-    def pack_with_hash(self, facts: dict[str, Any], arrays: Arrays) -> tuple[bytes, str]:
-        """Put facts and numbers into the bytes of a file, and give the SHA-256 that it carries.
+    def pack_in_parts(self, facts: dict[str, Any], arrays: Arrays) -> tuple[Parts, str]:
+        """Pack without copying large arrays, and give the SHA-256 that the file carries.
 
         Parameters
         ----------
@@ -97,8 +97,8 @@ class Container:
 
         Returns
         -------
-        content : bytes
-            Contents of the file.
+        content : sequence of bytes or memoryview
+            Contents of the file; valid while the arrays are.
         sha256 : str
             64 hexadecimal digits, those of `hash_of`.
         """
@@ -106,7 +106,7 @@ class Container:
         header = self._header(facts, numbers)
         text = json.dumps(header, indent=1, ensure_ascii=False, allow_nan=False).encode()
         content = _stored({self.json_member: [text], "arrays.npz": numbers})
-        return b"".join(content), str(header["sha256"])
+        return content, str(header["sha256"])
 
     def hash_of(self, facts: dict[str, Any], arrays: Arrays) -> str:
         """SHA-256 that the file would carry.

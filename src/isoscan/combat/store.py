@@ -13,6 +13,7 @@ from typing import Any
 from isoscan.combat.container import Arrays, Container
 from isoscan.combat.container import software_versions as software_versions
 from isoscan.combat.methods import METHODS
+from isoscan.combat.stored_zip import Parts
 from isoscan.errors import ModelFileError
 from isoscan.tables.write import write_atomically
 
@@ -61,8 +62,8 @@ def pack_model(facts: dict[str, Any], arrays: Arrays) -> bytes:
     return MODEL.pack(facts, arrays)
 
 
-def pack_with_hash(facts: dict[str, Any], arrays: Arrays) -> tuple[bytes, str]:
-    """Put a model into the bytes of a model file, and give the SHA-256 that it carries.
+def pack_in_parts(facts: dict[str, Any], arrays: Arrays) -> tuple[Parts, str]:
+    """Pack a model without copying large arrays, and give the SHA-256 that its file carries.
 
     Parameters
     ----------
@@ -73,12 +74,12 @@ def pack_with_hash(facts: dict[str, Any], arrays: Arrays) -> tuple[bytes, str]:
 
     Returns
     -------
-    content : bytes
-        Contents of the file.
+    content : sequence of bytes or memoryview
+        Contents of the file; valid while the arrays are.
     sha256 : str
         64 hexadecimal digits.
     """
-    return MODEL.pack_with_hash(facts, arrays)
+    return MODEL.pack_in_parts(facts, arrays)
 
 
 def hash_of(facts: dict[str, Any], arrays: Arrays) -> str:

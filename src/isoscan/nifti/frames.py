@@ -21,13 +21,16 @@ class Frame(threading.local):
     Parameters
     ----------
     voxels : ndarray of int
-        Positions of the voxels that differ, in storage order.
+        Positions of the voxels that differ, ascending.
     around : ndarray of shape (n_voxels of the grid,)
         Values of all others.
     """
 
     def __init__(self, voxels: NDArray[np.intp], around: NDArray[Any]) -> None:
-        self._voxels = voxels
+        first, last = (int(voxels[0]), int(voxels[-1])) if len(voxels) else (0, -1)
+        self._between = slice(first, last + 1)  # a mask of bits is read faster than positions
+        self._differ = np.zeros(last + 1 - first, dtype=bool)
+        self._differ[voxels - first] = True
         self._content = memoryview(bytearray(_LONGEST_HEADER + 4 * len(around)))
         self._flat = np.frombuffer(self._content, "<f4", offset=_LONGEST_HEADER)
         self._flat[:] = around
@@ -52,6 +55,6 @@ class Frame(threading.local):
         start = header_bytes(header)
         first = _LONGEST_HEADER - len(start)
         self._content[first:_LONGEST_HEADER] = start
-        self._flat[self._voxels] = inside
+        self._flat[self._between][self._differ] = inside
         content = self._content[first:]
         return deflate(content) if compressed else bytes(content)

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,15 +111,21 @@ def write_json(
     write_atomically(path, _json_bytes(content), overwrite=overwrite)
 
 
-def write_atomically(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False) -> None:
+Content = bytes | Sequence[bytes | memoryview]
+"""Content of a file: whole, or in parts that follow each other."""
+
+
+def write_atomically(
+    path: str | os.PathLike[str], data: Content, *, overwrite: bool = False
+) -> None:
     """Write bytes under another name in the same folder, then rename.
 
     Parameters
     ----------
     path : path-like
         File to write. Missing folders are made.
-    data : bytes
-        Its content.
+    data : bytes, or sequence of bytes or memoryview
+        Its content, whole or in parts.
     overwrite : bool
         Replace the file if it exists.
 
@@ -134,7 +140,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, *, overwrite: bo
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as file:
-            file.write(data)
+            file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
         _refuse_existing([path], overwrite)  # somebody may have been faster

@@ -181,7 +181,7 @@ def _into_folder(
         else:
             model = fit()
             _write_effects(model, results)
-            meanwhile = results.adding(MODEL, model.to_bytes)
+            meanwhile = results.adding(MODEL, model.content)
         with meanwhile:
             written = _applied(model, job, site, outside, results, wanted.progress, kept)
         describe_results(folder, results.names, job.sources, model)
@@ -304,7 +304,7 @@ def write_model_files(model: VolumeModel, results: Results) -> None:
         Folder and journal.
     """
     _write_effects(model, results)
-    results.add_all({MODEL: model.to_bytes})
+    results.add_all({MODEL: model.content})
 
 
 def _write_effects(model: VolumeModel, results: Results) -> None:

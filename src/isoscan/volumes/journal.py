@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from isoscan.errors import FolderInUseError, OutputExistsError
-from isoscan.tables.write import write_atomically
+from isoscan.tables.write import Content, write_atomically
 from isoscan.volumes.full_disk import told_if_full
 
 NAME, LOCK = "journal.jsonl", ".isoscan.lock"
@@ -85,15 +85,15 @@ class Journal:
         known, path = self.finished.get(name), self.folder / name
         return known is not None and path.is_file() and hash_file(path) == known
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, content: Content) -> None:
         """Write a file that is complete or not there.
 
         Parameters
         ----------
         name : str
             Name of the file in the folder.
-        content : bytes
-            Its content.
+        content : bytes, or sequence of bytes or memoryview
+            Its content, whole or in parts.
 
         Raises
         ------

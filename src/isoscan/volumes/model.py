@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from isoscan.combat import load
 from isoscan.combat.base import SiteHarmonizer
 from isoscan.combat.checks import answer_unknown_sites, require_one_batch
 from isoscan.combat.moments import Moments, Scans
-from isoscan.combat.store import hash_of, pack_with_hash, read_model, write_model
+from isoscan.combat.store import hash_of, pack_in_parts, read_model, write_model
 from isoscan.errors import DataError, ModelFileError, count
 from isoscan.nifti.grids import Grid, make_grid, require_one_grid
 from isoscan.nifti.headers import Header
@@ -322,8 +322,12 @@ class VolumeModel:
 
     def to_bytes(self) -> bytes:
         """Contents of the model file."""
-        content, vars(self)["hash_"] = pack_with_hash(*self._to_parts())
-        return content
+        return b"".join(self.content())
+
+    def content(self) -> Sequence[bytes | memoryview]:
+        """Contents of the model file, in parts that follow each other."""
+        parts, vars(self)["hash_"] = pack_in_parts(*self._to_parts())
+        return parts
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -17,6 +17,7 @@ from isoscan.combat.store import software_versions
 from isoscan.errors import DataError, OutputExistsError
 from isoscan.nifti.compression import compressor
 from isoscan.nifti.sources import ArrayMap, FileMap, Source
+from isoscan.tables.write import Content
 from isoscan.volumes.bids import sidecar_of
 from isoscan.volumes.effect_maps import as_part
 from isoscan.volumes.journal import NAME, Journal, fingerprint
@@ -125,7 +126,7 @@ class Results:
         self._unnoted = {}
 
     @contextmanager
-    def adding(self, name: str, make: Callable[[], bytes]) -> Iterator[None]:
+    def adding(self, name: str, make: Callable[[], Content]) -> Iterator[None]:
         """Write and note another file while maps are made; no map is noted before it.
 
         Parameters
@@ -158,7 +159,7 @@ class Results:
         self.add_all({name: lambda: content})
 
     def add_all(
-        self, contents: Mapping[str, Callable[[], bytes]], n_jobs: int | None = None
+        self, contents: Mapping[str, Callable[[], Content]], n_jobs: int | None = None
     ) -> None:
         """Write and note other files, unless that is done.
 
@@ -173,7 +174,10 @@ class Results:
         def write(name: str) -> str:
             content = contents[name]()
             self.journal.write(name, content)
-            return hashlib.sha256(content).hexdigest()
+            found = hashlib.sha256()
+            for part in [content] if isinstance(content, bytes) else content:
+                found.update(part)
+            return found.hexdigest()
 
         todo = [name for name in contents if not self.journal.is_done(name)]
         if todo:

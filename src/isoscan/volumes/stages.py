@@ -159,9 +159,8 @@ class Corrector:
             return table
         assert self.design is not None  # a plain ComBat has one
         correction = self._correction_of(block.site)
-        covariates = np.zeros((PLACES, 1 + self.design.shape[1]))
-        covariates[block.places, 0] = 1.0
-        covariates[block.places, 1:] = self.design[block.taken]
+        covariates = np.zeros((PLACES, self.design.shape[1]))
+        covariates[block.places] = self.design[block.taken]
 
         def correct(strips: range) -> None:
             for strip in strips:

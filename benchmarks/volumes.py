@@ -1,0 +1,272 @@
+"""Maps from files to files, beside what reading and writing them takes.
+
+    python benchmarks/volumes.py JOB FOLDER N_MAPS SAMPLE.npy
+
+measures one job on the first maps of a folder, in a process of its own, prints a JSON object, and
+saves a sample of the result for comparison.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from comparison import count_cores
+from machine import describe_machine, write_versions
+from maps import NUMBERS, Maps, Shape, write_maps
+from measure import resident, settle_memory
+from numpy.typing import NDArray
+
+Facts = dict[str, Any]
+
+SHAPE: Shape = (91, 109, 91)
+WARM_UP, SAMPLED_MAPS, SAMPLED_VOXELS = 24, 10, 1000
+ALIKE = 1e-4
+"""SD that results, written in single precision, may be apart."""
+
+INTRODUCTION = """\
+## Maps
+
+ComBat of every voxel, from files to files: maps of {shape} voxels (2 mm), {voxels} of them in the
+mask, float32 and compressed, from 8 sites, with ten covariates. **{limit}** does no arithmetic: it
+reads every map twice and writes it once, with isoscan's own functions and as many threads. Files
+are inflated whole and their checksums verified, compressed at the same level, written under
+another name, synchronized and renamed. × is how many times as much as that. Every map must be
+known before the first can be corrected; isoscan keeps up to 256 MB of them, so that of {kept} maps
+none is read twice. **Peak memory** is that of the whole process.
+
+isoscan also writes the model and maps of the site effects. neuroHarmonize (its functions for NIfTI
+images) also writes the expected map beside every map. neuroCombat has no functions for images:
+nibabel reads and writes them. Both hold all maps in memory several times, and are measured on
+{peers} maps only.
+"""
+
+
+def limit(maps: Maps, output: Path) -> list[Path]:
+    """Read every map twice and write it once."""
+    from isoscan.nifti.compression import deflate
+    from isoscan.nifti.headers import read_header
+    from isoscan.nifti.maps import read_flat
+    from isoscan.nifti.scratch import Scratch
+    from isoscan.tables.write import write_atomically
+
+    paths, scratch = maps.paths, Scratch()
+    headers = [read_header(path) for path in paths]
+
+    def read(row: int) -> NDArray[np.float32]:
+        return read_flat(paths[row], headers[row], scratch=scratch)
+
+    def read_and_write(row: int) -> Path:
+        values, offset = read(row), headers[row].offset
+        content = scratch.room("content of the result", offset + values.nbytes)
+        content[:offset] = bytes(headers[row].fields.binaryblock).ljust(offset, b"\0")
+        content[offset:] = values.view(np.uint8).data
+        path = output / paths[row].name
+        write_atomically(path, deflate(content))
+        return path
+
+    with ThreadPoolExecutor(count_cores()) as pool:
+        for _ in pool.map(read, range(len(headers))):
+            pass
+        return list(pool.map(read_and_write, range(len(headers))))
+
+
+def isoscan(maps: Maps, output: Path) -> list[Path]:
+    """Call `harmonize_volumes`."""
+    from isoscan.volumes import harmonize_volumes
+
+    formula = " + ".join(["age", "C(sex)", *NUMBERS])
+    paths = dict(zip(maps.people.index, maps.paths, strict=True))
+    return harmonize_volumes(paths, maps.people, preserve=formula, mask=maps.mask, output=output)[0]
+
+
+def neuroharmonize(maps: Maps, output: Path) -> list[Path]:
+    """Call the functions for NIfTI images in the documented order."""
+    from neuroHarmonize import harmonizationLearn
+    from neuroHarmonize.harmonizationNIFTI import applyModelNIFTIs, flattenNIFTIs
+
+    output.mkdir()
+    people = maps.people
+    coded = people[["age", *NUMBERS]].assign(SITE=people.site, male=(people.sex == "M") * 1)
+    results = [output / path.name.replace(".nii.gz", "_harmonized.nii.gz") for path in maps.paths]
+    files = pd.DataFrame({"PATH": map(str, maps.paths), "PATH_NEW": map(str, results)})
+    table = flattenNIFTIs(files, str(maps.mask), str(output / "flattened.npy"))
+    model, _ = harmonizationLearn(table, coded)
+    applyModelNIFTIs(coded, model, files, str(maps.mask))
+    return results
+
+
+def neurocombat(maps: Maps, output: Path) -> list[Path]:
+    """Read with nibabel, harmonize the table, write with nibabel."""
+    from neuroCombat import neuroCombat
+
+    output.mkdir()
+    inside = nib.load(maps.mask).get_fdata() > 0
+    table = np.array([nib.load(path).get_fdata()[inside] for path in maps.paths])
+    covariates = maps.people.drop(columns="path")
+    harmonized = neuroCombat(
+        dat=table.T,
+        covars=covariates,
+        batch_col="site",
+        categorical_cols=["sex"],
+        continuous_cols=["age", *NUMBERS],
+    )["data"]
+    results = [output / path.name for path in maps.paths]
+    for path, result, values in zip(maps.paths, results, harmonized.T, strict=True):
+        whole = np.zeros(inside.shape, np.float32)
+        whole[inside] = values
+        nib.save(nib.Nifti1Image(whole, nib.load(path).affine), result)
+    return results
+
+
+LIMIT, OURS = "read twice, write once", "isoscan"
+JOBS: dict[str, Callable[[Maps, Path], list[Path]]] = {
+    LIMIT: limit,
+    OURS: isoscan,
+    "neuroHarmonize": neuroharmonize,
+    "nibabel and neuroCombat": neurocombat,
+}
+DISTRIBUTIONS = ("isoscan", "neuroHarmonize", "neuroCombat", "nibabel", "isal", "numpy")
+
+
+def run_volumes(*, quick: bool, rounds: int) -> Facts:
+    """Let the jobs take turns on the same maps."""
+    shape, sizes = ((24, 28, 24), (24, 32)) if quick else (SHAPE, (200, 1000))
+    with tempfile.TemporaryDirectory() as folder:
+        maps = write_maps(Path(folder), max(sizes), shape)
+        tables = [compare(maps, n_maps, rounds, peers=n_maps == sizes[0]) for n_maps in sizes]
+        voxels = int(nib.load(maps.mask).get_fdata().sum())
+    return {
+        "rounds": rounds,
+        "shape": shape,
+        "voxels": voxels,
+        "tables": tables,
+        "versions": {name: version(name) for name in DISTRIBUTIONS},
+    } | describe_machine()
+
+
+def compare(maps: Maps, n_maps: int, rounds: int, *, peers: bool) -> Facts:
+    """Let the jobs take turns on some of the maps."""
+    jobs = list(JOBS) if peers else [LIMIT, OURS]
+    runs: dict[str, list[Facts]] = defaultdict(list)
+    samples: dict[str, NDArray[np.float64]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        sample = Path(folder, "sample.npy")
+        for turn in range(rounds):
+            for name in jobs:
+                arguments = [name, str(maps.folder), str(n_maps), str(sample)]
+                command = [sys.executable, __file__, *arguments]
+                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+                runs[name].append(json.loads(done.stdout))
+                samples[name] = np.load(sample)
+                print(
+                    f"{n_maps} maps, round {turn + 1}: {name:24} {runs[name][-1]}", file=sys.stderr
+                )
+    apart = {name: distance(samples[name], samples[OURS]) for name in jobs}
+    for name, gap in apart.items():
+        if (gap < ALIKE) == (name == LIMIT):  # maps that were only copied must be found to differ
+            raise SystemExit(f"maps: isoscan and {name} are {gap:.1e} SD apart.")
+    rows = [{"name": name, "runs": runs[name], "distance": apart.get(name)} for name in jobs]
+    compressed = sum(path.stat().st_size for path in maps.paths[:n_maps])
+    return {"maps": n_maps, "bytes": compressed, "rows": rows}
+
+
+def distance(theirs: NDArray[np.float64], ours: NDArray[np.float64]) -> float:
+    """Largest difference, in standard deviations over maps of the voxel."""
+    return float((np.abs(theirs - ours) / ours.std(axis=0)).max())
+
+
+def measure(job: Callable[[Maps, Path], list[Path]], maps: Maps, folder: Path) -> Facts:
+    """Do the job on a few maps, then on all."""
+    few = Maps(maps.folder, maps.people.head(WARM_UP))
+    job(few, folder / "few")
+    settle_memory()
+    cpu, wall = time.process_time(), time.perf_counter()
+    job(maps, folder / "all")
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return {"wall": wall, "cpu": cpu, "peak": resident("VmHWM")}
+
+
+def sample_of(results: list[Path], mask: Path) -> NDArray[np.float64]:
+    """Some voxels of some maps."""
+    voxels = np.flatnonzero(nib.load(mask).get_fdata())
+    voxels = voxels[:: max(1, len(voxels) // SAMPLED_VOXELS)]
+    some = results[:: max(1, len(results) // SAMPLED_MAPS)]
+    return np.array([nib.load(path).get_fdata().ravel()[voxels] for path in some])
+
+
+def write_volumes(facts: Facts) -> str:
+    """Write the section: one table per number of maps."""
+    few = facts["tables"][0]["maps"]
+    heading = INTRODUCTION.format(
+        shape=" × ".join(map(str, facts["shape"])),
+        voxels=spaced(facts["voxels"]),
+        limit=LIMIT.capitalize(),
+        kept=few,
+        peers=few,
+    )
+    tables = [
+        f"### {spaced(table['maps'])} maps, {table['bytes'] / 1e6:.0f} MB\n\n{write_rows(table)}"
+        for table in facts["tables"]
+    ]
+    return "\n".join([heading, *tables, write_versions(facts)])
+
+
+def write_rows(table: Facts) -> str:
+    """Write time, memory and distance of every job."""
+    lines = [
+        "| | wall, s | × | CPU, s | × | peak memory, MB | distance, SD |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    least = table["rows"][0]["runs"]
+    for row in table["rows"]:
+        cells = [row["name"]]
+        for field in ("wall", "cpu"):
+            values = [run[field] for run in row["runs"]]
+            spread = f" ({min(values):.3g} to {max(values):.3g})" if len(values) > 1 else ""
+            ratio = median(values) / median(run[field] for run in least)
+            cells += [f"{median(values):.3g}{spread}", f"{ratio:.2g}"]
+        cells.append(f"{max(run['peak'] for run in row['runs']) / 1e6:.0f}")
+        compared = row["name"] not in (LIMIT, OURS)
+        cells.append(f"{row['distance']:.0e}" if compared else "")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def spaced(number: int) -> str:
+    """Write thousands apart."""
+    return f"{number:,}".replace(",", " ")
+
+
+def main() -> int:
+    """Measure what the command line names."""
+    name, folder, n_maps, sample = sys.argv[1:]
+    maps = Maps.read(Path(folder), int(n_maps))
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as output, contextlib.redirect_stdout(io.StringIO()):
+        found = measure(JOBS[name], maps, Path(output))
+        results = sorted(Path(output, "all").glob("sub-*.nii.gz"))
+        results = [path for path in results if "reference_mean" not in path.name]
+        np.save(sample, sample_of(results, maps.mask))
+    print(json.dumps(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
