@@ -14,7 +14,7 @@ from pathlib import Path
 
 SERVER = """
 import json, os, sys
-import formulaic, isal.igzip, isal.isal_zlib, nibabel, pandas, scipy.special, tqdm
+import formulaic, nibabel, pandas, scipy.special, tqdm
 import isoscan.harmonizing, isoscan.tables, isoscan.volumes, isoscan.cli.volumes
 from isoscan.cli.main import main
 
