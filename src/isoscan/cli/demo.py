@@ -20,7 +20,7 @@ NEW_SCANS = 20
 
 
 @click.command("demo", context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("what", type=click.Choice(["tables", "volumes"]), default="tables")
+@click.argument("what", type=click.Choice(["tables", "volumes", "unseen"]), default="tables")
 @click.option(
     "-o",
     "--output",
@@ -39,11 +39,19 @@ def command(what: str, output: Path, overwrite: bool) -> None:
 
     With `volumes`: simulated maps of grey matter on the MNI152 template, whose truth is known
     (pip install 'isoscan[images,volumes]').
+
+    With `unseen`: scanners that nobody trained on. Real metrics that tell nothing of them, and
+    simulated ones that do (pip install 'isoscan[demo]').
     """
     if what == "volumes":
         from isoscan.cli.demo_volumes import run
 
         run(output, overwrite=overwrite)
+        return
+    if what == "unseen":
+        from isoscan.cli import demo_unseen
+
+        demo_unseen.run(output, overwrite=overwrite)
         return
     from isoscan.cli.findings import as_lines
     from isoscan.harmonizing import FILES, harmonize, require_free

@@ -18,6 +18,7 @@ VERBS = {
     "pool": "One effect from many sites: meta-analysis, mega-analysis, or both beside ComBat.",
     "federated": "Harmonize without pooling: sites send sums, never a row of data.",
     "volumes": "Harmonize maps (FA, MD, thickness) voxel by voxel.",
+    "unseen": "Correct scans of scanners that nobody trained on.",
     "quality": "Image quality metrics of T1-weighted images, as MRIQC defines them.",
     "evaluate": "Compare tables before and after: is site gone, is biology still there?",
 }
