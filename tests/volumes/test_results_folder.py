@@ -60,6 +60,18 @@ def test_results_that_exist_are_not_replaced(study, tmp_path):
         harmonize(study, tmp_path, resume=True)  # nothing says that these are of a stopped run
 
 
+@pytest.mark.parametrize("name", ["out", "out.zarr"])
+def test_a_run_that_was_refused_is_in_nobodys_way(study, tmp_path, name):
+    if name.endswith(".zarr"):
+        pytest.importorskip("zarr")
+    people = study.people.assign(arm=np.where(study.people.site == "KCL", "a", "b"))
+    paths = study.write(tmp_path / "in")
+    asked = {"mask": nib.Nifti1Image(study.mask, AFFINE), "output": tmp_path / name}
+    with pytest.raises(iso.errors.ConfoundedDesignError):
+        iso.harmonize_volumes(paths, people, preserve="C(arm)", **asked)
+    iso.harmonize_volumes(paths, people, preserve="age", **asked)
+
+
 def test_results_changed_by_others_are_made_again(study, tmp_path):
     paths, _ = harmonize(study, tmp_path)
     before = hashes(tmp_path / "out")

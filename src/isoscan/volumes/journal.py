@@ -48,7 +48,7 @@ class Journal:
         self.folder, self.run = folder, run
         self.path = folder / name
         lines = _read(self.path)
-        before = lines[0].get("run") if lines else None
+        before = lines[0].get("run") if len(lines) > 1 else None  # nothing was finished
         self.finished: dict[str, str] = {}
         if resume and before is not None:
             if before != run:
@@ -65,7 +65,7 @@ class Journal:
                 f"with resume=True (--resume), or start anew with overwrite=True (--overwrite).",
                 path=folder,
             )
-        self.overwrite = overwrite or before is not None
+        self.overwrite = overwrite or bool(lines)
         if not self.finished:
             write_atomically(self.path, _line({"run": run}), overwrite=True)
 

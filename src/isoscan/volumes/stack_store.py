@@ -230,11 +230,12 @@ def store_at(path: Path, run: str, *, resume: bool, overwrite: bool) -> Iterator
     OutputExistsError
         If there is a store, and it may not be replaced.
     """
+    work = path.with_name(f".{path.name}.part")
     if path.exists() and resume and _run_of(path) == run:
+        shutil.rmtree(work, ignore_errors=True)  # if the run was killed while it tidied up
         yield None
         return
-    _require_free(path, resume=resume, overwrite=overwrite)
-    work = path.with_name(f".{path.name}.part")
+    _require_free(path, overwrite=overwrite)
     with only_run_in(work):
         journal = Journal(work, run, resume=resume, overwrite=overwrite)
         store = StackStore(path, work, journal)
@@ -243,7 +244,7 @@ def store_at(path: Path, run: str, *, resume: bool, overwrite: bool) -> Iterator
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _require_free(path: Path, *, resume: bool, overwrite: bool) -> None:
+def _require_free(path: Path, *, overwrite: bool) -> None:
     model, work = model_beside(path), path.with_name(f".{path.name}.part")
     taken = path if path.exists() else model if model.exists() and not work.exists() else None
     if taken is not None and not overwrite:
