@@ -1,5 +1,6 @@
 """`isoscan unseen` learns from many scanners, checks itself, and corrects scans of new ones."""
 
+import re
 import shutil
 from contextlib import redirect_stdout
 from io import StringIO
@@ -35,6 +36,12 @@ def tables(tmp_path_factory):
         table = table.drop(columns="site", errors="ignore")  # nobody need know the new scanner
         write_table(table[new], folder / f"new_{name}.tsv")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def without_drawings(monkeypatch):
+    """Write reports without drawing, which takes most of the time."""
+    monkeypatch.setattr("isoscan.report.unseen_page._draw", lambda facts: {})
 
 
 def words(folder, which=""):
@@ -78,7 +85,6 @@ def test_what_is_printed_is_said_in_words_of_a_researcher(trained):
     assert max(map(len, out.splitlines()[:-1])) <= 100
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_without_a_check_nothing_is_claimed(tables, isoscan, tmp_path):
     done = isoscan("unseen", "fit", *words(tables), "--no-check", "-o", tmp_path / "out")
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == FITTED
@@ -215,7 +221,6 @@ def heads(tables, tmp_path):
     return tmp_path / "volumes.tsv", measures
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_volumes_are_divided_by_the_total_and_impossible_heads_are_named(
     tables, heads, isoscan, tmp_path
 ):
@@ -244,7 +249,6 @@ def test_a_total_that_is_not_there_is_named_with_those_that_are(tables, isoscan,
     assert "no column 'ICV'" in isoscan(*fit, code=1).err
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_scans_without_image_quality_are_refused_or_left_out(tables, isoscan, tmp_path):
     write_table(read(tables / "quality.tsv").iloc[2:], tmp_path / "quality.tsv")
     measures, _, _, *people = words(tables)
@@ -255,7 +259,6 @@ def test_scans_without_image_quality_are_refused_or_left_out(tables, isoscan, tm
     assert "94 scans" in done.out
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_metrics_by_image_are_matched_to_scans_by_session(tables, isoscan, tmp_path):
     renamed = {}
     for name in ("measures", "quality", "people"):
@@ -269,7 +272,6 @@ def test_metrics_by_image_are_matched_to_scans_by_session(tables, isoscan, tmp_p
     assert "96 scans" in done.out
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_the_published_method_is_fitted_and_applied_too(tables, isoscan, tmp_path, monkeypatch):
     from sklearn.ensemble import RandomForestRegressor
 
@@ -286,3 +288,29 @@ def test_the_published_method_is_fitted_and_applied_too(tables, isoscan, tmp_pat
         "unseen", "calibrate", model, *words(tables, "new_"), "-o", tmp_path / "c", code=1
     )
     assert "cannot be calibrated" in refused.err
+
+
+def test_the_demo_shows_where_nothing_transfers_and_where_something_does(
+    isoscan, tmp_path, monkeypatch
+):
+    pytest.importorskip("mriqc_learn", reason="needs the package mriqc-learn")
+    from isoscan.cli import unseen_fit
+
+    learn = unseen_fit.learn
+
+    def check_real_scans_only(method, model, scans, **settings):
+        return learn(method, model, scans, **settings | {"check": scans.people is None})
+
+    monkeypatch.setattr(unseen_fit, "learn", check_real_scans_only)
+    monkeypatch.setattr("isoscan.cli.demo_unseen.TREES", 2)
+    out = unstyle(isoscan("demo", "unseen", "-o", tmp_path).out)
+    assert "No transfer: scans of unknown scanners are left as they are" in out
+    assert "as the most similar known scanner" in out
+    before, alone, calibrated = (
+        float(re.search(rf"^   {words}: ([0-9.]+)$", out, re.MULTILINE)[1])
+        for words in ("as they were", "corrected without .*", "calibrated with 3 .*")
+    )
+    assert calibrated < alone < before / 2
+    for folder in ("no-transfer", "model", "new"):
+        assert (tmp_path / folder / "report.html").is_file()
+    assert "--overwrite" in isoscan("demo", "unseen", "-o", tmp_path, code=1).err

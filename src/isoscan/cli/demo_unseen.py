@@ -21,7 +21,8 @@ INPUT = (
     "measures.tsv", "quality.tsv", "participants.tsv", "new_measures.tsv", "new_quality.tsv",
     "new_participants.tsv", "three_measures.tsv",
 )  # fmt: skip
-NEW = "SCANNER14"
+SCANNERS, SCANS, MEASURES = 14, 20, 30
+NEW = f"SCANNER{SCANNERS}"
 FORMULA = "age + C(sex)"
 FEW = (1, 3, 10)
 TREES = 20
@@ -86,7 +87,7 @@ def with_transfer(output: Path, *, overwrite: bool) -> list[str]:
     from isoscan.report.unseen_facts import collect_unseen_facts
     from isoscan.report.unseen_page import write_unseen_report
 
-    cohort = simulate_scanners(14, 20, 30, random_state=4)
+    cohort = simulate_scanners(SCANNERS, SCANS, MEASURES, random_state=4)
     new = cohort.people["site"] == NEW
     usual = (cohort.measures - cohort.clean)[~new].mean()  # what the known scanners share
     write_input(output / "input", cohort, new, overwrite=overwrite)

@@ -50,8 +50,8 @@ def plot_scanners(scanners: pd.DataFrame, *, few: int = 3, ax: Axes | None = Non
         name: np.array(scanners[name], dtype=np.float64) for name in ("before", "after", "few")
     }
     axes.hlines(rows, values["before"], values["after"], color=GREY, alpha=0.5, lw=1.4, zorder=1)
-    axes.plot(values["before"], rows, "o", color=BEFORE, ms=6, mew=0, label="no correction")
-    axes.plot(values["after"], rows, "o", color=AFTER, ms=6, mew=0, label="model alone")
+    axes.plot(values["before"], rows, "o", color=BEFORE, ms=8, mew=0, label="no correction")
+    axes.plot(values["after"], rows, "o", color=AFTER, ms=5.5, mew=0, label="model alone")
     if np.isfinite(values["few"]).any():
         label = f"calibrated with {few} scans"
         axes.plot(values["few"], rows, "D", mfc="none", mec=STRONG, ms=5, label=label)
@@ -221,6 +221,8 @@ def plot_shift_scores(
     >>> plot_shift_scores([1.1, 2.4], [False, True], 1.9).get_ylabel()
     'shift score'
     """
+    from matplotlib.ticker import MaxNLocator
+
     axes = _axes(ax, (7.0, 2.6))
     values, idle = np.array(scores, dtype=np.float64), np.array(abstained, dtype=bool)
     order = np.argsort(-values, kind="stable")
@@ -239,6 +241,7 @@ def plot_shift_scores(
     )  # fmt: skip
     axes.set_ylim(0, 1.15 * max(usual, float(values.max())))
     axes.set_xlim(0, len(values) + 1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("scans, most unlike training first")
     axes.set_ylabel("shift score")
     _open(axes, "y")

@@ -209,8 +209,8 @@ def _about_scans(facts: Facts) -> Iterator[Finding]:
             yield finding(
                 "warning",
                 "scans",
-                f"{len(outside)} of {count(names, 'scan')} lie outside the range of training: "
-                f"{name_some(outside)}.",
+                f"{len(outside)} of {count(names, 'scan')} with inputs outside the range of "
+                f"training: {name_some(outside)}.",
             )
     if scores is None:
         return
@@ -227,7 +227,8 @@ def _about_scans(facts: Facts) -> Iterator[Finding]:
         yield finding(
             "warning",
             "scans",
-            f"{len(far)} of {count(names, 'scan')} are unlike those of training: {name_some(far)}.",
+            f"{len(far)} of {count(names, 'scan')} {'is' if len(far) == 1 else 'are'} unlike those "
+            f"of training: {name_some(far)}.",
         )
     else:
         yield finding("good", "scans", f"All {count(names, 'scan')} are like those of training.")

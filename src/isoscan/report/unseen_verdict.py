@@ -111,7 +111,9 @@ def _headline(facts: Facts, transfer: str) -> str:
         seen = count(calibrated, "scan")
         return f"{scans} corrected by a model that has seen {seen} of their scanner"
     left = sum(map(bool, applied["abstained"] or ()))
-    return f"{scans} of unknown scanners, {left or 'none'} of them left nearly as before"
+    if not left:
+        return f"{scans} of unknown scanners corrected"
+    return f"{scans} of unknown scanners: {len(applied['abstained']) - left} corrected, {left} left"
 
 
 def _most_telling(findings: list[dict[str, str]]) -> list[dict[str, str]]:
