@@ -13,6 +13,7 @@ from click import unstyle
 import isoscan as iso
 from cli.conftest import run_main
 from cli.study import read, read_json
+from cli.test_cli_demo import commands_in
 from isoscan.phantom import simulate_scanners
 from isoscan.tables import write_table
 
@@ -314,3 +315,9 @@ def test_the_demo_shows_where_nothing_transfers_and_where_something_does(
     for folder in ("no-transfer", "model", "new"):
         assert (tmp_path / folder / "report.html").is_file()
     assert "--overwrite" in isoscan("demo", "unseen", "-o", tmp_path, code=1).err
+    monkeypatch.chdir(tmp_path / "input")
+    commands = [words for words in commands_in("docs/unseen.md") if words[0] != "demo"]
+    assert [words[1] for words in commands] == ["fit", "apply", "calibrate", "apply"]
+    for words in commands:
+        isoscan(*words, *(["--no-check"] if words[1] == "fit" else []))
+    assert len(read("new-taught/harmonized.tsv")) == 20

@@ -183,7 +183,7 @@ def write_score(name: str, value: Any, scanners: int | None = None) -> str:
         return f"{int(value)} of {scanners}" if scanners else str(int(value))
     if name in ("shift_left", "correlation of people"):
         return f"{value:.2f}".replace("-", "−")
-    return percent(round(float(value), 3))
+    return percent(float(value))
 
 
 def write_interval(low: Any, high: Any) -> str:
