@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 
+import nibabel as nib
 import numpy as np
 import pytest
 from synthetic_head import SIZE, dice, synthetic_head
@@ -14,8 +15,12 @@ pytest.importorskip("SimpleITK")
 pytest.importorskip("dipy")
 
 from isoscan.anatomy import prepare_t1
+from isoscan.anatomy.consensus import register_brain
+from isoscan.anatomy.pose import find_pose
 from isoscan.anatomy.registration import Placed
+from isoscan.anatomy.resampling import resample
 from isoscan.anatomy.template import mni152
+from isoscan.errors import ImageWarning
 from isoscan.nifti.grids import Grid
 
 
@@ -31,6 +36,7 @@ def rough(head):
 
 @pytest.fixture(scope="module")
 def coarse():
+    """Larger voxels, where registration takes less time."""
     return synthetic_head(5)
 
 
@@ -102,31 +108,31 @@ def test_nothing_of_the_template_without_registration(rough):
     assert rough.warp is None
 
 
-def test_given_mask_stays_as_it_is(head):
-    mask = head.brain.copy()
-    mask[:25] = False
-    found = prepare_t1(head.image, brain_mask=mask, register=False)
+def test_given_mask_stays_as_it_is(coarse):
+    mask = coarse.brain.copy()
+    mask[:20] = False
+    found = prepare_t1(coarse.image, brain_mask=mask, register=False)
     assert np.array_equal(found.brain, mask)
     assert "brain: given" in found.notes
 
 
-def test_given_posteriors_stay_as_they_are(head):
-    given = dict(zip(("wm", "gm", "csf"), head.tissues[::-1], strict=True))
-    found = prepare_t1(head.image, posteriors=given, register=False)
-    assert np.allclose(found.tissues, head.tissues, atol=1e-6)
-    assert dice(found.brain, head.brain) > 0.999
+def test_given_posteriors_stay_as_they_are(coarse):
+    given = dict(zip(("wm", "gm", "csf"), coarse.tissues[::-1], strict=True))
+    found = prepare_t1(coarse.image, posteriors=given, register=False)
+    assert np.allclose(found.tissues, coarse.tissues, atol=1e-6)
+    assert dice(found.brain, coarse.brain) > 0.999
     assert any(note.startswith("tissues: given") for note in found.notes)
 
 
-def test_image_is_not_changed_and_stages_are_told(head):
-    before, told = head.image.get_fdata(), []
+def test_image_is_not_changed_and_stages_are_told(coarse):
+    before, told = coarse.image.get_fdata(), []
     prepare_t1(
-        head.image,
-        brain_mask=head.brain,
+        coarse.image,
+        brain_mask=coarse.brain,
         register=False,
         progress=lambda *words: told.append(words),
     )
-    assert np.array_equal(head.image.get_fdata(), before)
+    assert np.array_equal(coarse.image.get_fdata(), before)
     assert [stage for stage, _, _ in told] == [
         "brain",
         "registration",
@@ -135,3 +141,48 @@ def test_image_is_not_changed_and_stages_are_told(head):
         "done",
     ]
     assert told[-1][1] == told[-1][2]
+
+
+def test_wrong_axes_are_noticed_by_what_the_brain_looks_like(coarse):
+    turned = coarse.image.get_fdata(dtype=np.float32)[:, :, ::-1].swapaxes(1, 2)
+    brain = coarse.brain[:, :, ::-1].swapaxes(1, 2)
+    upside_down = nib.Nifti1Image(np.ascontiguousarray(turned), coarse.image.affine)
+    with pytest.warns(ImageWarning, match=r"if its axes are RIA .* than if they are RAS"):
+        found = prepare_t1(upside_down, brain_mask=brain)
+    assert any("axes are RIA" in note for note in found.notes)
+
+
+def test_tilt_of_a_head_is_found(coarse):
+    tilt = np.eye(4)
+    tilt[1:3, 1:3] = [[np.cos(0.5), -np.sin(0.5)], [np.sin(0.5), np.cos(0.5)]]
+    grid = Grid(coarse.brain.shape, coarse.image.affine)
+    brain = resample(coarse.brain.astype(np.float32), grid, grid, tilt) > 0.5
+    values = resample(np.asarray(coarse.image.dataobj), grid, grid, tilt) * brain
+    template = mni152(5 * SIZE)
+    pose = find_pose(Placed(template.t1, template.grid), Placed(values, grid), brain)
+    assert pose.correlation > 0.95 and not pose.doubtful
+    turned = pose.to_template[:3, :3] @ np.linalg.inv(tilt[:3, :3])
+    cosine = (np.trace(turned) / np.cbrt(np.linalg.det(turned)) - 1) / 2
+    assert np.degrees(np.arccos(min(cosine, 1))) < 10
+
+
+def test_another_engine_can_register(coarse):
+    class Straight:
+        def affine(self, template, head, start):
+            return start
+
+        def warp(self, template, head, to_template):
+            return AffineOnly(to_template)
+
+    class AffineOnly:
+        def __init__(self, to_template):
+            self.to_template_ = to_template
+
+        def to_head(self, template, grid):
+            return resample(template.values, template.grid, grid, self.to_template_)
+
+    template = mni152(5 * SIZE)
+    grid = Grid(coarse.brain.shape, coarse.image.affine)
+    values = np.asarray(coarse.image.dataobj)
+    found = register_brain(Placed(values, grid), coarse.brain, template, 5 * SIZE, Straight())
+    assert found.overlap > 0.95 and found.correlation > 0.8

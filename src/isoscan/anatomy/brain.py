@@ -30,7 +30,8 @@ PLAUSIBLE_ML = (900.0, 2000.0)
 """Volumes of brains that need no second look."""
 _ACCEPTED_ML = (700.0, 2000.0)
 _POSSIBLE_ML = (250.0, 2300.0)
-_STRIPPED_ML = (250.0, 2300.0)
+_STRIPPED_ML = (250.0, 2450.0)
+_STRIPPED_LEVEL = 0.05
 _TOP_MM, _TOP_AREA_CM2 = 110.0, 10.0
 _CENTRE_BELOW_TOP_MM = 74.0
 _SPHERE_MM = 38.0
@@ -145,13 +146,14 @@ def stripped_brain(values: NDArray[Any], mm: float) -> Mask | None:
         is as large as a brain, with a dark rim.
     """
     background = float(values.min())
-    level = background + 0.01 * (float(np.percentile(values, 99)) - background)
-    bright = values > level
+    span = float(np.percentile(values, 99)) - background
+    bright = values > background + _STRIPPED_LEVEL * span
     opened = grown(shrunk(bright, mm, mm), mm, mm) & bright
     mask = np.asarray(ndimage.binary_fill_holes(largest(opened)))
     if not _STRIPPED_ML[0] <= volume_ml(mask, mm) <= _STRIPPED_ML[1]:
         return None
-    if np.count_nonzero(bright & ~mask) > 0.05 * np.count_nonzero(mask):
+    air = ~grown(mask, 2 * mm, mm)
+    if np.mean(values[air] > background + 0.01 * span) > 0.01:
         return None
     deep = distance_inside(mask, mm)
     rim, inside = values[mask & (deep <= 4.0)], values[deep > 8.0]

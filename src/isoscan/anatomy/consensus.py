@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from isoscan.anatomy.bias import log_bias_field
 from isoscan.anatomy.brain import vote
+from isoscan.anatomy.pose import Pose, find_pose
 from isoscan.anatomy.registration import Dipy, Engine, Placed, Warp
 from isoscan.anatomy.resampling import resample
 from isoscan.anatomy.shapes import Mask, grown, shrunk
@@ -46,6 +47,8 @@ class Registered:
         Between head and template, within the brain.
     overlap : float
         Dice coefficient of the brain as it was given and that of the affine map.
+    pose : Pose
+        Where registration began, and with which axes the brain fits best.
     """
 
     brain: Mask
@@ -53,6 +56,7 @@ class Registered:
     warp: Warp
     correlation: float
     overlap: float
+    pose: Pose
 
 
 def register_rough(
@@ -81,7 +85,9 @@ def register_rough(
     engine = engine or Dipy()
     flat = _without_bias(head, rough, mm)
     core = np.where(shrunk(template.brain, _ERODED_MM, template.mm), template.t1, np.float32(0))
-    to_template = engine.affine(Placed(core, template.grid), _only(flat, rough))
+    fixed, moving = Placed(core, template.grid), _only(flat, rough)
+    pose = find_pose(fixed, moving, rough)
+    to_template = engine.affine(fixed, moving, pose.to_template)
     affine_mask = _carried_brain(template, head, to_template)
     searched = grown(affine_mask, _SEARCHED_MM, mm)
     dimmed = np.minimum(flat.values, _BRIGHTEST * float(np.percentile(flat.values[rough], 99)))
@@ -92,7 +98,7 @@ def register_rough(
     )
     warped_mask = _by_warp(template.brain, template, warp, head) > 0.5
     brain = vote([affine_mask, warped_mask, grown(rough, _ROUGH_TOO_TIGHT_MM, mm)])
-    return _judged(brain, rough, affine_mask, flat, to_template, warp, template)
+    return _judged(brain, rough, affine_mask, flat, to_template, warp, template, pose)
 
 
 def register_brain(
@@ -121,10 +127,11 @@ def register_brain(
     engine = engine or Dipy()
     flat = _without_bias(head, brain, mm)
     fixed, moving = Placed(template.t1, template.grid), _only(flat, brain)
-    to_template = engine.affine(fixed, moving)
+    pose = find_pose(fixed, moving, brain)
+    to_template = engine.affine(fixed, moving, pose.to_template)
     warp = engine.warp(fixed, moving, to_template)
     affine_mask = _carried_brain(template, head, to_template)
-    return _judged(brain, brain, affine_mask, flat, to_template, warp, template)
+    return _judged(brain, brain, affine_mask, flat, to_template, warp, template, pose)
 
 
 def _without_bias(head: Placed, brain: Mask, mm: float) -> Placed:
@@ -153,9 +160,10 @@ def _judged(
     to_template: NDArray[np.float64],
     warp: Warp,
     template: Template,
+    pose: Pose,
 ) -> Registered:
     carried = _by_warp(template.t1, template, warp, flat)
     correlation = float(np.corrcoef(carried[brain], flat.values[brain])[0, 1])
     common = 2 * np.count_nonzero(before & affine_mask)
     overlap = common / (np.count_nonzero(before) + np.count_nonzero(affine_mask))
-    return Registered(brain, to_template, warp, correlation, overlap)
+    return Registered(brain, to_template, warp, correlation, overlap, pose)

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +26,7 @@ Progress = Callable[[str, int, int], None]
 Array = NDArray[np.float32]
 
 _STAGES = ("brain", "registration", "bias field", "tissues")
-_LEAST_CORRELATION, _LEAST_OVERLAP = 0.4, 0.8
+_LEAST_CORRELATION, _LEAST_OVERLAP = 0.5, 0.8
 
 
 def prepare_t1(
@@ -154,13 +155,26 @@ def _registered(job: _Job, brain: Mask, trusted: bool) -> Registered:
     )
     if not trusted:
         job.notes.append("brain: two of rough brain, brain of the affine map, brain of the warp")
-    if found.correlation < _LEAST_CORRELATION or found.overlap < _LEAST_OVERLAP:
+    _doubt_registration(job, found)
+    return found
+
+
+def _doubt_registration(job: _Job, found: Registered) -> None:
+    pose = found.pose
+    if pose.doubtful:
+        axes = "".join(nib.aff2axcodes(job.head.grid.affine))
+        job.doubt(
+            f"the brain resembles the template more if its axes are {pose.other_axes} "
+            f"(correlation {pose.other_correlation:.2f}) than if they are {axes} as its affine "
+            f"says ({pose.correlation:.2f}); left and right cannot be told apart. Look at it, "
+            f"and write the image again with its true affine."
+        )
+    elif found.correlation < _LEAST_CORRELATION or found.overlap < _LEAST_OVERLAP:
         job.doubt(
             f"the registration to the template may have failed (correlation "
-            f"{found.correlation:.2f}, overlap of both brains {found.overlap:.2f}). Are the axes "
-            f"those its affine says? Look at template_tissues before use."
+            f"{found.correlation:.2f}, overlap of both brains {found.overlap:.2f}). Look at "
+            f"template_tissues before use."
         )
-    return found
 
 
 def _template_maps(job: _Job, registered: Registered) -> Array:
@@ -201,6 +215,8 @@ def _tissues(job: _Job, corrected: Array, brain: Mask, posteriors: Array | None)
         tissues = segment_tissues(corrected, brain, job.sizes)
         origin = "hidden Markov random field of the logarithms of intensities"
     shares = tissues[:, brain].mean(axis=1, dtype=float)
+    if abs(shares.sum() - 1) > 0.01:
+        origin += f", with a sum of {shares.sum():.2f} on average in the brain"
     words = ", ".join(f"{t} {share:.0%}" for t, share in zip(TISSUES, shares, strict=True))
     job.notes.append(f"tissues: {origin}; {words}")
     return tissues

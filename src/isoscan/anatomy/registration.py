@@ -87,13 +87,15 @@ class Warp(Protocol):
 class Engine(Protocol):
     """Something that registers."""
 
-    def affine(self, template: Placed, head: Placed) -> Affine:
+    def affine(self, template: Placed, head: Placed, start: Affine) -> Affine:
         """Find the affine map.
 
         Parameters
         ----------
         template, head : Placed
             Brains without skull.
+        start : ndarray of shape (4, 4)
+            Where to begin, from millimetres of the head to those of the template.
 
         Returns
         -------
@@ -121,13 +123,15 @@ class Engine(Protocol):
 class Dipy:
     """Registration by the package dipy."""
 
-    def affine(self, template: Placed, head: Placed) -> Affine:
-        """Match centres of mass, then six, then twelve parameters.
+    def affine(self, template: Placed, head: Placed, start: Affine) -> Affine:
+        """Match by six, then by twelve parameters.
 
         Parameters
         ----------
         template, head : Placed
             Brains without skull.
+        start : ndarray of shape (4, 4)
+            Where to begin, from millimetres of the head to those of the template.
 
         Returns
         -------
@@ -138,7 +142,7 @@ class Dipy:
         transforms = require_package("dipy.align.transforms", _PURPOSE)
         template, head = _coarser(template), _coarser(head)
         grids = (template.grid.affine, head.grid.affine)
-        found = imaffine.transform_centers_of_mass(template.values, grids[0], head.values, grids[1])
+        found = np.linalg.inv(start)
         for transform in (transforms.RigidTransform3D(), transforms.AffineTransform3D()):
             search = imaffine.AffineRegistration(
                 metric=imaffine.MutualInformationMetric(nbins=_BINS),
@@ -154,9 +158,9 @@ class Dipy:
                 None,
                 static_grid2world=grids[0],
                 moving_grid2world=grids[1],
-                starting_affine=found.affine,
-            )
-        return np.asarray(np.linalg.inv(found.affine))
+                starting_affine=found,
+            ).affine
+        return np.asarray(np.linalg.inv(found))
 
     def warp(self, template: Placed, head: Placed, to_template: Affine) -> Warp:
         """Normalize symmetrically, in the space of the template.
