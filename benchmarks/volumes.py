@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -47,9 +48,11 @@ ComBat of every voxel, from files to files: maps of {shape} voxels (2 mm), {voxe
 mask, float32 and compressed, from 8 sites, with ten covariates. **{limit}** does no arithmetic: it
 reads every map twice and writes it once, with isoscan's own functions and as many threads. Files
 are inflated whole and their checksums verified, compressed at the same level, written under
-another name, synchronized and renamed. × is how many times as much as that. Every map must be
-known before the first can be corrected; isoscan keeps up to 256 MB of them, so that of {kept} maps
-none is read twice. **Peak memory** is that of the whole process.
+another name, synchronized and renamed. × is how many times as much as that, by medians, and in
+brackets in single rounds. Where other programs want the processors or the disk, wall time says
+little and CPU time is longer: only ratios compare. Every map must be known before the first can be
+corrected; isoscan keeps up to 256 MB of them, so that of {kept} maps none is read twice. **Peak
+memory** is that of the whole process.
 
 isoscan also writes the model and maps of the site effects. neuroHarmonize (its functions for NIfTI
 images) also writes the expected map beside every map. neuroCombat has no functions for images:
@@ -151,12 +154,15 @@ def run_volumes(*, quick: bool, rounds: int) -> Facts:
     with tempfile.TemporaryDirectory() as folder:
         maps = write_maps(Path(folder), max(sizes), shape)
         tables = [compare(maps, n_maps, rounds, peers=n_maps == sizes[0]) for n_maps in sizes]
+        runs = [run for table in tables for row in table["rows"] for run in row["runs"]]
+        loads = [run["load"] for run in runs]
         voxels = int(nib.load(maps.mask).get_fdata().sum())
     return {
         "rounds": rounds,
         "shape": shape,
         "voxels": voxels,
         "tables": tables,
+        "load": [min(loads), median(loads), max(loads)],
         "versions": {name: version(name) for name in DISTRIBUTIONS},
     } | describe_machine()
 
@@ -200,7 +206,7 @@ def measure(job: Callable[[Maps, Path], list[Path]], maps: Maps, folder: Path) -
     cpu, wall = time.process_time(), time.perf_counter()
     job(maps, folder / "all")
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    return {"wall": wall, "cpu": cpu, "peak": resident("VmHWM")}
+    return {"wall": wall, "cpu": cpu, "peak": resident("VmHWM"), "load": os.getloadavg()[0]}
 
 
 def sample_of(results: list[Path], mask: Path) -> NDArray[np.float64]:
@@ -225,7 +231,9 @@ def write_volumes(facts: Facts) -> str:
         f"### {spaced(table['maps'])} maps, {table['bytes'] / 1e6:.0f} MB\n\n{write_rows(table)}"
         for table in facts["tables"]
     ]
-    return "\n".join([heading, *tables, write_versions(facts)])
+    low, middle, high = (f"{load:.1f}" for load in facts["load"])
+    busy = f"*Load of the computer meanwhile: {low} to {high}, median {middle}.*\n"
+    return "\n".join([heading, *tables, busy, write_versions(facts)])
 
 
 def write_rows(table: Facts) -> str:
@@ -240,13 +248,21 @@ def write_rows(table: Facts) -> str:
         for field in ("wall", "cpu"):
             values = [run[field] for run in row["runs"]]
             spread = f" ({min(values):.3g} to {max(values):.3g})" if len(values) > 1 else ""
-            ratio = median(values) / median(run[field] for run in least)
-            cells += [f"{median(values):.3g}{spread}", f"{ratio:.2g}"]
+            cells += [f"{median(values):.3g}{spread}", write_ratios(row["runs"], least, field)]
         cells.append(f"{max(run['peak'] for run in row['runs']) / 1e6:.0f}")
         compared = row["name"] not in (LIMIT, OURS)
         cells.append(f"{row['distance']:.0e}" if compared else "")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
+
+
+def write_ratios(runs: list[Facts], least: list[Facts], field: str) -> str:
+    """Ratio of the medians; and of the runs of the same round, from the lowest to the highest."""
+    ratio = median(run[field] for run in runs) / median(run[field] for run in least)
+    by_round = [run[field] / other[field] for run, other in zip(runs, least, strict=True)]
+    if runs is least or len(by_round) == 1:
+        return f"{ratio:.3g}"
+    return f"{ratio:.3g} ({min(by_round):.3g} to {max(by_round):.3g})"
 
 
 def spaced(number: int) -> str:
