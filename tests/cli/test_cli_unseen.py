@@ -169,6 +169,33 @@ def test_calibrating_makes_another_model_and_says_what_was_learned(
     assert made["CalibratedWith"] == 3
 
 
+def test_scans_of_several_scanners_are_no_scanner(tables, trained, isoscan, tmp_path):
+    done = isoscan(
+        "unseen", "calibrate", trained / "model.isoscan", *words(tables), "-o", tmp_path / "new"
+    )
+    assert "96 scans carry 8 labels in 'site': 'SCANNER" in done.err
+
+
+def test_learning_from_nothing_is_wrong_usage(tables, isoscan):
+    measures, _, _, *people = words(tables)
+    for flags in (("--no-volumes",), ("--method", "neuroharmony")):
+        wrong = isoscan("unseen", "fit", measures, *people, *flags, "-o", "x", code=2)
+        assert "give --quality" in wrong.err
+
+
+def test_a_fit_names_no_scan_if_it_may_not(tables, isoscan, tmp_path):
+    people = read(tables / "people.tsv")
+    young = people.age.idxmin()
+    quality = read(tables / "quality.tsv")
+    quality.loc[young, "fber"] = -1
+    write_table(quality, tmp_path / "quality.tsv")
+    measures, _, _, *rest = words(tables)
+    fit = ("unseen", "fit", measures, "--quality", tmp_path / "quality.tsv", *rest, "--no-check")
+    isoscan(*fit, "--no-individuals", "-o", tmp_path / "out")
+    for name in ("facts.json", "report.html"):
+        assert young not in (tmp_path / "out" / name).read_text()
+
+
 def test_results_are_not_overwritten_unless_asked_for(tables, trained, isoscan, tmp_path):
     shutil.copytree(trained, tmp_path / "copy")
     copy = tmp_path / "copy"
@@ -188,6 +215,7 @@ def test_results_are_not_overwritten_unless_asked_for(tables, trained, isoscan, 
         (("--interval", "1.5"), "--interval"),
         (("--on-shift", "hope"), "--on-shift"),
         (("--drop-site", "OSLO"), "there is no such site"),
+        (("--keep", "1"), "--keep"),
     ],
 )
 def test_wrong_usage_exits_with_2(tables, isoscan, flags, said):
@@ -273,18 +301,22 @@ def test_metrics_by_image_are_matched_to_scans_by_session(tables, isoscan, tmp_p
     assert "96 scans" in done.out
 
 
-def test_the_published_method_is_fitted_and_applied_too(tables, isoscan, tmp_path, monkeypatch):
+def test_the_published_method_is_fitted_and_applied_too(
+    tables, heads, isoscan, tmp_path, monkeypatch
+):
     from sklearn.ensemble import RandomForestRegressor
 
-    few = RandomForestRegressor(2)
+    few, (path, measures) = RandomForestRegressor(2), heads
     monkeypatch.setattr("isoscan.unseen.neuroharmony.default_forest", lambda: few)
     dropped = [word for n in range(5, 9) for word in ("--drop-site", f"SCANNER0{n}")]
-    fit = ("unseen", "fit", *words(tables), *dropped, "--method", "neuroharmony", *PRESERVE)
+    rest = (*words(tables)[1:], "--total", "eTIV", "--drop-implausible")
+    fit = ("unseen", "fit", path, *rest, *dropped, "--method", "neuroharmony", *PRESERVE)
     done = isoscan(*fit, "--draws", "1", "-o", tmp_path / "out")
     assert "\nNeuroharmony " in unstyle(done.out)
     model = tmp_path / "out" / "model.isoscan"
-    isoscan("unseen", "apply", model, *words(tables, "new_"), "-o", tmp_path / "new")
+    isoscan("unseen", "apply", model, path, *rest, "-o", tmp_path / "new")
     assert "out_of_range" in read(tmp_path / "new" / "predictions.tsv")
+    assert list(read(tmp_path / "new" / "harmonized.tsv")) == list(measures.columns[:-1])
     refused = isoscan(
         "unseen", "calibrate", model, *words(tables, "new_"), "-o", tmp_path / "c", code=1
     )

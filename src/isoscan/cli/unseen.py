@@ -26,6 +26,7 @@ def command() -> None:
 
 @command.command(
     "fit",
+    short_help="Learn from many scanners, and check what was learned.",
     cls=SectionedCommand,
     context_settings=HELP,
     epilog="Example: isoscan unseen fit aseg.tsv --quality group_T1w.tsv --participants "
@@ -51,7 +52,12 @@ def fit_command(ctx: click.Context, /, method: str, **settings: Any) -> None:
     fit(method, **settings)
 
 
-@command.command("calibrate", cls=SectionedCommand, context_settings=HELP)
+@command.command(
+    "calibrate",
+    short_help="Teach a model one new scanner from a few scans.",
+    cls=SectionedCommand,
+    context_settings=HELP,
+)
 @click.argument("model", type=options.EXISTING)
 @click.argument("measures", nargs=-1, required=True, type=options.EXISTING)
 @unseen_options.new_scans
@@ -69,10 +75,16 @@ def calibrate_command(
     calibrate(model, measures, output, overwrite=overwrite, **rest)
 
 
-@command.command("apply", cls=SectionedCommand, context_settings=HELP)
+@command.command(
+    "apply",
+    short_help="Correct scans of any scanner.",
+    cls=SectionedCommand,
+    context_settings=HELP,
+)
 @click.argument("model", type=options.EXISTING)
 @click.argument("measures", nargs=-1, required=True, type=options.EXISTING)
 @unseen_options.new_scans
+@unseen_options.total_again
 @options.output()
 @options.individuals
 def apply_command(

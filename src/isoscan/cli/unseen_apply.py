@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def calibrate(
             f"{path.name} holds a model of {type(model).__name__}, which cannot be calibrated. "
             f"Fit one with --method unseen."
         )
-    scans = read_for(model, measures, **rest)
+    scans = read_for(model, measures, one_scanner=True, **rest)
     taught = model.calibrate(scans.volumes, quality=scans.quality, covariates=scans.people)
     taught.save(output / CALIBRATED[0], overwrite=overwrite)
     for name, (table, sidecar) in learned_table(taught).items():
@@ -105,19 +106,39 @@ def load_model(path: Path) -> Any:
     return model
 
 
-def read_for(model: Any, measures: Sequence[Path], **rest: Any) -> Scans:
+def read_for(
+    model: Any, measures: Sequence[Path], *, total: str | None = None, **rest: Any
+) -> Scans:
     """Read the measures and covariates that a model knows."""
     from isoscan.harmonizing import named_in
 
-    if hasattr(model, "columns_"):
-        total = model.total
-        features = [name for name in model.columns_ if name != total]
-        curves = {part for name in model.smooth for part in name.split(":")}
-        needed = {*named_in(model.preserve, model.remove), *curves}
-    else:
-        total, features = None, list(model.feature_names_in_)
-        needed = set(model.predictors)
-    return read_new(measures, features=features, needed=needed, total=total, **rest)
+    if not hasattr(model, "columns_"):
+        return _read_relative(model, measures, total, **rest)
+    if total not in (None, model.total):
+        raise click.UsageError(f"--total {total}: the model was trained with {model.total!r}.")
+    features = [name for name in model.columns_ if name != model.total]
+    curves = {part for name in model.smooth for part in name.split(":")}
+    needed = {*named_in(model.preserve, model.remove), *curves}
+    return read_new(measures, features=features, needed=needed, total=model.total, **rest)
+
+
+def _read_relative(model: Any, measures: Sequence[Path], total: str | None, **rest: Any) -> Scans:
+    """Read what Neuroharmony knows, and divide it by the total if there is one."""
+    from isoscan.unseen import relative_volumes
+
+    features = list(model.feature_names_in_)
+    needed = set(model.predictors)
+    scans = read_new(measures, features=features, needed=needed, total=total, **rest)
+    if total is None or scans.table is None:
+        return scans
+    units = {name: {**scans.sidecar.get(name, {}), "Units": f"share of {total}"}
+             for name in features}  # fmt: skip
+    return replace(
+        scans,
+        volumes=relative_volumes(scans.volumes, total),
+        table=scans.table.drop(columns=total),
+        sidecar=scans.sidecar | units,
+    )
 
 
 def _not_said(notes: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -51,7 +51,12 @@ def fit(
         )
     untold = [note for note in notes if not note["sentence"].startswith("no transfer")]
     facts = collect_unseen_facts(
-        fitted, left_out=left_out, title=title, notes=untold, individuals=individuals
+        fitted,
+        left_out=left_out,
+        title=title,
+        notes=untold,
+        individuals=individuals,
+        scans=scans.volumes.index,
     )
     write_fit(output, fitted, facts, left_out, overwrite=overwrite)
     click.echo("\n".join(fit_lines(facts)))

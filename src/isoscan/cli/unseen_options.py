@@ -65,6 +65,13 @@ new_scans = options.combine(
     _implausible,
 )
 
+total_again = _data(
+    "--total",
+    metavar="COLUMN",
+    help="Of a model by --method neuroharmony: the intracranial volume to divide by, as in "
+    "training. Other models know it.",
+)
+
 model = options.combine(
     _model(
         "--method",
@@ -157,6 +164,8 @@ def require_known(ctx: click.Context, method: str) -> None:
     """Refuse options that the method does not have, and those it needs that are absent."""
     if method == "neuroharmony" and ctx.params["quality"] is None:
         raise click.UsageError("--method neuroharmony learns from image quality: give --quality.")
+    if not ctx.params["use_volumes"] and ctx.params["quality"] is None:
+        raise click.UsageError("--no-volumes learns from image quality alone: give --quality.")
     foreign = OF_UNSEEN if method == "neuroharmony" else OF_NEUROHARMONY
     given = click.core.ParameterSource.COMMANDLINE
     for parameter in ctx.command.params:

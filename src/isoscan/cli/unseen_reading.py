@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from glob import escape
@@ -12,10 +13,17 @@ import click
 import pandas as pd
 
 from isoscan.cli.cohort import Cohort, read_cohort, without_sites
-from isoscan.errors import MissingColumnError, MissingValuesError, count, name_some
+from isoscan.errors import (
+    MissingColumnError,
+    MissingValuesError,
+    SiteLabelWarning,
+    count,
+    name_counts,
+    name_some,
+)
 from isoscan.harmonizing.columns import people_of, totals_of
 from isoscan.tables import read_mriqc, require_numbers
-from isoscan.tables.names import is_label_name
+from isoscan.tables.names import is_label_name, site_columns
 from isoscan.unseen import relative_volumes
 
 
@@ -74,6 +82,7 @@ def read_new(
     needed: Iterable[str],
     total: str | None,
     drop_implausible: bool = False,
+    one_scanner: bool = False,
     **rest: Any,
 ) -> Scans:
     """Read scans of any scanner, with the measures that a model knows."""
@@ -89,9 +98,25 @@ def read_new(
         merged=(),
         **rest,
     )
+    if one_scanner:
+        _warn_of_several(cohort.table)
     if total is not None:
         cohort = _with_total(cohort, total, drop=drop_implausible)
     return _gather(cohort, quality, needed, total, drop=rest["unmatched"] == "drop")
+
+
+def _warn_of_several(table: pd.DataFrame) -> None:
+    """Warn of scans that are to teach one scanner, but carry several labels."""
+    for name in site_columns(table.columns):
+        labels = table[name].dropna().astype(str).value_counts(sort=False)
+        if len(labels) > 1:
+            warnings.warn(
+                f"the {count(len(table), 'scan')} carry {len(labels)} labels in '{name}': "
+                f"{name_counts(labels.to_dict(), 4)}. All of them are taken for scans of one "
+                f"scanner.",
+                SiteLabelWarning,
+                stacklevel=3,
+            )
 
 
 def _gather(

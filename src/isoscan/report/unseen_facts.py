@@ -34,6 +34,7 @@ def collect_unseen_facts(
     title: str = "Unknown scanners",
     notes: Iterable[Mapping[str, str]] = (),
     individuals: bool = True,
+    scans: Iterable[object] = (),
 ) -> dict[str, Any]:
     """Gather facts about a model, about scanners left out, and about scans it corrected.
 
@@ -51,6 +52,8 @@ def collect_unseen_facts(
         Warnings of the work: code and sentence.
     individuals : bool
         Whether single scans may be named.
+    scans : iterable
+        Names of scans that notes may hold.
 
     Returns
     -------
@@ -89,8 +92,8 @@ def collect_unseen_facts(
     plain["key_numbers"] = unseen_numbers(plain)
     if individuals:
         return plain
-    scans: Iterable[object] = () if applied is None else applied["names"]
-    hidden: dict[str, Any] = leave_out_individuals(plain, scans)
+    names = [*scans, *([] if applied is None else applied["names"])]
+    hidden: dict[str, Any] = leave_out_individuals(plain, names)
     if hidden["applied"]:
         hidden["applied"]["names"] = []
     return hidden
