@@ -142,5 +142,9 @@ def _read_relative(model: Any, measures: Sequence[Path], total: str | None, **re
 
 
 def _not_said(notes: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Warnings that the report does not say in its own words."""
-    return [note for note in notes if "unlike those of training" not in note["sentence"]]
+    """Warnings that matter for the scans, and that the report does not say in its own words."""
+    return [
+        note
+        for note in notes
+        if note["code"] != "AlignmentWarning" and "unlike those of training" not in note["sentence"]
+    ]

@@ -113,7 +113,8 @@ def _headline(facts: Facts, transfer: str) -> str:
     left = sum(map(bool, applied["abstained"] or ()))
     if not left:
         return f"{scans} of unknown scanners corrected"
-    return f"{scans} of unknown scanners: {len(applied['abstained']) - left} corrected, {left} left"
+    corrected = len(applied["abstained"]) - left
+    return f"{scans} of unknown scanners: {corrected} corrected, {left} left nearly as before"
 
 
 def _most_telling(findings: list[dict[str, str]]) -> list[dict[str, str]]:
