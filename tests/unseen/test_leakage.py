@@ -6,11 +6,11 @@ fractions as measures.
 
 from importlib.resources import as_file, files
 
-import numpy as np
 import pytest
 
 import isoscan as iso
-from isoscan.errors import DataError, ExtrapolationWarning
+from isoscan.errors import DataError
+from isoscan.report.unseen_facts import collect_unseen_facts
 from isoscan.unseen import UnseenScanner
 from isoscan.unseen.metrics import METRICS, metric_values
 
@@ -60,29 +60,21 @@ def test_a_forest_remembers_scanners_and_knows_nothing_of_others(table, fraction
 
 
 @pytest.mark.filterwarnings("ignore::isoscan.errors.IsoscanWarning")
-def test_the_model_says_that_nothing_transfers_and_leaves_scans_as_they_are(
+def test_where_nothing_transfers_the_model_does_no_harm_and_the_report_says_so(
     table, fractions, quality
 ):
-    with pytest.warns(ExtrapolationWarning, match="no transfer: of 17 scanners"):
-        model = UnseenScanner(use_volumes=False).fit(fractions, quality=quality, sites=table.site)
-    assert model.strength_ == 0
-    after = model.transform(fractions, quality=quality)
-    np.testing.assert_array_equal(after, fractions)
-
-
-@pytest.mark.filterwarnings("ignore::isoscan.errors.IsoscanWarning")
-def test_corrections_of_unknown_scanners_do_no_harm_where_nothing_transfers(
-    table, fractions, quality
-):
-    left_out = iso.leave_one_scanner_out(
-        UnseenScanner(use_volumes=False), fractions, quality=quality, sites=table.site, few=()
-    )
+    model = UnseenScanner(use_volumes=False)
+    data = {"quality": quality, "sites": table.site}
+    left_out = iso.leave_one_scanner_out(model, fractions, few=(), **data)
     own = left_out.table.loc["0 scans"]
     assert own["error_ratio"] <= 1.02
-    assert own["worsened"] == 0
     assert own["r2_mean"] <= 0.1
     assert own["coverage"] == pytest.approx(0.9, abs=0.1)
     assert left_out.table.loc["nearest scanner", "error_ratio"] > 1.1
+    model.fit(fractions, **data)
+    verdict = collect_unseen_facts(model, left_out=left_out)["verdict"]
+    assert verdict["transfer"] in ("none", "not shown")
+    assert verdict["headline"].startswith("No transfer")
 
 
 @pytest.mark.filterwarnings("ignore::isoscan.errors.IsoscanWarning")

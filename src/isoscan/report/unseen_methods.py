@@ -74,8 +74,8 @@ def _unseen_text(model: Any) -> str:
         f"{count(reference.sites_, 'scanner')} gave the expectation for each person and the shift "
         f"of each scanner.{total} {reference.expectation_text_} A ridge regression predicted the "
         f"shift from single scans, by the deviations of {' and '.join(seen)} from expectation. "
-        f"Its penalties were chosen by leaving out one scanner after the other, with people of a "
-        f"scanner to keep at least {model.keep:.0%} of correlation and spread. "
+        f"It was tuned by leaving out one scanner after the other, people of a scanner keeping at "
+        f"least {model.keep:.0%} of correlation and spread. "
     )
     if model.calibration_ is not None:
         return text + (
