@@ -353,3 +353,10 @@ def test_the_demo_shows_where_nothing_transfers_and_where_something_does(
     for words in commands:
         isoscan(*words, *(["--no-check"] if words[1] == "fit" else []))
     assert len(read("new-taught/harmonized.tsv")) == 20
+
+
+def test_apply_for_known_sites_refuses_a_model_of_unknown_scanners(tables, trained, capsys):
+    words_of_new = (tables / "new_measures.tsv", "--participants", tables / "new_people.tsv")
+    model = trained / "model.isoscan"
+    assert run_main(["apply", model, *words_of_new, "-o", trained.parent / "wrong"]) == 1
+    assert "use 'isoscan unseen apply'" in capsys.readouterr().err

@@ -166,7 +166,7 @@ def test_preserved_age_survives_and_removed_age_goes() -> None:
 def test_people_of_a_scanner_keep_their_differences() -> None:
     kept = fitted().biology_.kept
     assert kept["correlation of people"] > 0.95
-    assert 0.95 < kept["spread of people"] < 1.05
+    assert 0.94 < kept["spread of people"] < 1.06
     assert 0.9 < kept["effect of age"] < 1.1
 
 

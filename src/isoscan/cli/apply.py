@@ -38,7 +38,6 @@ def command(
     Writes harmonized.tsv with its sidecar, and flags.tsv: which scans lie outside what the
     model has seen.
     """
-    import isoscan as iso
     from isoscan.cli.cohort import read_cohort
     from isoscan.cli.earlier import warn_if_harmonized
     from isoscan.errors import count
@@ -47,7 +46,7 @@ def command(
     from isoscan.tables import write_table
 
     require_free(output, FILES, overwrite=overwrite)
-    fitted = iso.load(model)
+    fitted = _load_sites(model)
     _answer_new_sites(fitted, new_site)
     if fitted.batches_ is not None and rest["sites"] == ("site",):
         rest["sites"] = tuple(fitted.batches_.levels)
@@ -67,6 +66,20 @@ def command(
         f"{count(len(table), 'scan')} harmonized, {flagged} of them outside what the model has "
         f"seen.\nWritten to {output}: {', '.join(FILES)}"
     )
+
+
+def _load_sites(path: Path) -> Any:
+    """Load a model of known sites; refuse others."""
+    import isoscan as iso
+    from isoscan.errors import ModelFileError
+
+    model = iso.load(path)
+    if not hasattr(model, "batches_"):
+        raise ModelFileError(
+            f"{path.name} holds a model of {type(model).__name__}, which corrects scans of unknown "
+            f"scanners: use 'isoscan unseen apply'."
+        )
+    return model
 
 
 def _answer_new_sites(fitted: Any, answer: str) -> None:

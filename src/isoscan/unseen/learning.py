@@ -1,7 +1,7 @@
 """Choose how to predict shifts, by leaving one scanner out after the other.
 
-What is chosen is what corrects unknown scanners best among the settings that leave people
-of one scanner as different from each other as they were.
+What is chosen is the weight of differences between people of one scanner: the one that
+corrects unknown scanners best among those that leave people as different as they were.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from isoscan.unseen.profile import group_means, within_groups
 from isoscan.unseen.regressors import OtherRegression, fit_regressor, predict_left_out
-from isoscan.unseen.shifts import SETTINGS, Setting, ShiftProblem, ShiftRidge
+from isoscan.unseen.shifts import WITHIN_WEIGHTS, ShiftProblem, ShiftRidge
 
 Array = NDArray[np.float64]
 Regression = ShiftRidge | OtherRegression
@@ -38,6 +38,8 @@ class Lesson:
         Scanner of each scan, from 0.
     residuals : ndarray of shape (n_scans, n_features)
         Measures minus expectation; NaN where missing.
+    measures : ndarray of shape (n_scans, n_features)
+        The measures themselves; NaN where missing.
     corrections : ndarray of shape (n_scans, n_features)
         What the reference model, which knows the scanners, adds.
     shifts : ndarray of shape (n_scanners, n_features)
@@ -49,6 +51,7 @@ class Lesson:
     profiles: Array
     scanners: NDArray[np.intp]
     residuals: Array
+    measures: Array
     corrections: Array
     shifts: Array
     stretch: Array
@@ -117,8 +120,8 @@ class Learned:
     ----------
     regression : ShiftRidge or OtherRegression
         Fitted to all scanners.
-    setting : Setting or None
-        What was chosen for the ridge.
+    within_weight : float or None
+        Weight of differences between people that was chosen for the ridge.
     left_out : ndarray of shape (n_scans, n_features)
         Prediction for each scan from the other scanners.
     strength : float
@@ -128,14 +131,14 @@ class Learned:
     """
 
     regression: Regression
-    setting: Setting | None
+    within_weight: float | None
     left_out: Array
     strength: float
     score: Score
 
 
 def learn_shifts(lesson: Lesson, keep: float, regressor: Any = None) -> Learned:
-    """Choose a setting by leaving out one scanner after the other, and fit it to all.
+    """Choose a weight by leaving out one scanner after the other, and fit it to all.
 
     Parameters
     ----------
@@ -144,7 +147,7 @@ def learn_shifts(lesson: Lesson, keep: float, regressor: Any = None) -> Learned:
     keep : float
         Least correlation and least share of the spread within scanners.
     regressor : estimator, optional
-        Another regression than the ridge; it has no setting to be chosen.
+        Another regression than the ridge; it is taken as it is.
 
     Returns
     -------
@@ -156,25 +159,26 @@ def learn_shifts(lesson: Lesson, keep: float, regressor: Any = None) -> Learned:
         left_out = predict_left_out(regressor, *data)
         return _judged(lesson, fit_regressor(regressor, *data), None, left_out)
     problem = ShiftProblem(lesson.profiles, lesson.scanners, lesson.shifts)
-    found = problem.predict_left_out(SETTINGS)
+    found = problem.predict_left_out(WITHIN_WEIGHTS)
     costs = [
         score.mean_ratio + _PRICE * score.shortfall(keep)
         for score in (score_of(lesson, lesson.corrected(shifts)) for shifts in found)
     ]
     best = int(np.argmin(costs))
-    return _judged(lesson, problem.solve(SETTINGS[best]), SETTINGS[best], found[best])
+    weight = WITHIN_WEIGHTS[best]
+    return _judged(lesson, problem.solve(weight), weight, found[best])
 
 
 def _judged(
-    lesson: Lesson, fitted: Regression, setting: Setting | None, left_out: Array
+    lesson: Lesson, fitted: Regression, within_weight: float | None, left_out: Array
 ) -> Learned:
     strength = best_strength(lesson, left_out)
     score = score_of(lesson, lesson.corrected(left_out, strength))
-    return Learned(fitted, setting, left_out, strength, score)
+    return Learned(fitted, within_weight, left_out, strength, score)
 
 
 def best_strength(lesson: Lesson, predicted: Array) -> float:
-    """Share of a correction that leaves the smallest error; 0 unless it gains something.
+    """Share of a correction that leaves the smallest error; 0 if its gain may be chance.
 
     Parameters
     ----------
@@ -186,14 +190,35 @@ def best_strength(lesson: Lesson, predicted: Array) -> float:
     Returns
     -------
     float
-        Between 0 and 1.
+        Between 0 and 1. Scanners must gain by 2 % and by more than one standard error.
     """
-    ratios = [
-        score_of(lesson, lesson.corrected(predicted, strength)).error_ratio
-        for strength in _STRENGTHS
-    ]
-    best = int(np.argmin(ratios))
-    return float(_STRENGTHS[best]) if ratios[best] <= 1 - LEAST_GAIN else 0.0
+    made = [lesson.corrected(predicted, strength) for strength in _STRENGTHS]
+    best = int(np.argmin([score_of(lesson, one).error_ratio for one in made]))
+    ratios = scanner_ratios(lesson, made[best])
+    gains = 1.0 - ratios[np.isfinite(ratios)]
+    error = gains.std(ddof=1) / np.sqrt(gains.size) if gains.size > 1 else np.inf
+    return float(_STRENGTHS[best]) if gains.mean() > max(LEAST_GAIN, error) else 0.0
+
+
+def scanner_ratios(lesson: Lesson, corrections: Array) -> Array:
+    """Size of the error relative to that of no correction, scanner by scanner.
+
+    Parameters
+    ----------
+    lesson : Lesson
+        Training.
+    corrections : ndarray of shape (n_scans, n_features)
+        What a model adds without knowing the scanner.
+
+    Returns
+    -------
+    ndarray of shape (n_scanners,)
+        NaN for a scanner that needs no correction.
+    """
+    errors, sizes = _absolute(corrections - lesson.corrections), _absolute(lesson.corrections)
+    sums = np.bincount(lesson.scanners, errors), np.bincount(lesson.scanners, sizes)
+    ratios = np.full(len(sums[0]), np.nan)
+    return np.asarray(np.divide(*sums, out=ratios, where=sums[1] > 0))
 
 
 def score_of(lesson: Lesson, corrections: Array) -> Score:
@@ -212,20 +237,20 @@ def score_of(lesson: Lesson, corrections: Array) -> Score:
         Error, and what was left of people.
     """
     errors, sizes = _absolute(corrections - lesson.corrections), _absolute(lesson.corrections)
-    correlation, spread = people_kept(lesson.residuals, corrections, lesson.scanners)
-    ratios = np.bincount(lesson.scanners, errors) / np.bincount(lesson.scanners, sizes)
+    correlation, spread = people_kept(lesson.measures, corrections, lesson.scanners)
+    ratios = scanner_ratios(lesson, corrections)
     return Score(float(errors.sum() / sizes.sum()), _mean_of_finite(ratios), correlation, spread)
 
 
 def people_kept(
-    residuals: Array, corrections: Array, scanners: NDArray[np.intp]
+    measures: Array, corrections: Array, scanners: NDArray[np.intp]
 ) -> tuple[float, float]:
     """How far people of one scanner keep their differences.
 
     Parameters
     ----------
-    residuals : ndarray of shape (n_scans, n_features)
-        Before; NaN where missing.
+    measures : ndarray of shape (n_scans, n_features)
+        Before, in residual standard deviations; NaN where missing.
     corrections : ndarray of shape (n_scans, n_features)
         What is added.
     scanners : ndarray of int, shape (n_scans,)
@@ -238,8 +263,10 @@ def people_kept(
     spread : float
         Standard deviation after over before, mean over scanners and features.
     """
-    before = np.nan_to_num(residuals)
-    after = within_groups(before + np.nan_to_num(corrections), scanners)
+    known = np.isfinite(measures)
+    centre = np.where(known, measures, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    before = np.where(known, measures, centre)
+    after = within_groups(before + np.where(known, corrections, 0.0), scanners)
     before = within_groups(before, scanners)
     squares = group_means(before**2, scanners), group_means(after**2, scanners)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -302,14 +329,12 @@ def scanner_table(lesson: Lesson, corrections: Array, names: list[str]) -> pd.Da
     """
     means = group_means(np.nan_to_num(lesson.corrections), lesson.scanners)
     left = group_means(np.nan_to_num(corrections), lesson.scanners) - means
-    errors, sizes = _absolute(corrections - lesson.corrections), _absolute(lesson.corrections)
-    ratio = np.bincount(lesson.scanners, errors) / np.bincount(lesson.scanners, sizes)
     return pd.DataFrame(
         {
             "scans": np.bincount(lesson.scanners),
             "shift_before": np.abs(means).mean(axis=1),
             "shift_after": np.abs(left).mean(axis=1),
-            "error_ratio": ratio,
+            "error_ratio": scanner_ratios(lesson, corrections),
         },
         index=pd.Index(names, name="scanner"),
     )

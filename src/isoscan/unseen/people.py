@@ -68,7 +68,7 @@ def share_of_people(
         As the rows of `learn_people`.
     """
     groups = np.zeros(len(corrections), dtype=np.intp) if scanners is None else scanners
-    correlation, spread = people_kept(rest.values, corrections, groups)
+    correlation, spread = people_kept(rest.scaled, corrections, groups)
     shares = {"correlation of people": correlation, "spread of people": spread}
     for name, values in _numbers(covariates).items():
         shares[f"effect of {name}"] = _effect_kept(rest, corrections, groups, values)
@@ -93,9 +93,8 @@ def _effect_kept(
     rest: Residuals, corrections: Array, scanners: NDArray[np.intp], covariate: Array
 ) -> float:
     own = within_groups(covariate[:, None], scanners)
-    sd = np.where(rest.sd > 0, rest.sd, 1.0)
     measured = np.isfinite(rest.values)
-    before = np.where(measured, rest.measures.to_numpy(np.float64) / sd, 0.0)
+    before = np.where(measured, rest.scaled, 0.0)
     before = np.where(measured, before, before.sum(axis=0) / np.maximum(measured.sum(axis=0), 1))
     after = before + np.where(measured, corrections, 0.0)
     slopes = [

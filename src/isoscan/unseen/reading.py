@@ -38,6 +38,11 @@ class Residuals:
     sd: Array
     moved: Array
 
+    @property
+    def scaled(self) -> Array:
+        """Measures in residual standard deviations; NaN where missing."""
+        return np.asarray(self.measures.to_numpy(np.float64) / np.where(self.sd > 0, self.sd, 1.0))
+
     def corrected(self, corrections: Array) -> pd.DataFrame:
         """Add corrections to the measures.
 

@@ -302,6 +302,7 @@ class UnseenScanner(UnseenCorrector, BaseEstimator):  # type: ignore[misc]
             profile_of(rest.values if self.use_volumes else None, metrics),
             scanners,
             rest.values,
+            rest.scaled,
             np.where(varies, added / np.where(varies, rest.sd, 1.0), 0.0),
             effects.shift,
             np.exp(-log_scale.mean(axis=0)),
@@ -310,7 +311,7 @@ class UnseenScanner(UnseenCorrector, BaseEstimator):  # type: ignore[misc]
     def _remember(self, lesson: Lesson, learned: Learned) -> None:
         self.regression_, self.strength_ = learned.regression, learned.strength
         self.stretch_ = lesson.stretch
-        self.setting_, self.score_ = learned.setting, learned.score
+        self.within_weight_, self.score_ = learned.within_weight, learned.score
         self.usual_score_ = usual_score(lesson.profiles, lesson.scanners)
         self.mean_profiles_ = group_means(lesson.profiles, lesson.scanners)
         self._left_out = lesson.corrected(learned.left_out, learned.strength)

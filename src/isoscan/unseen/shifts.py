@@ -3,13 +3,14 @@
 A ridge regression with two kinds of error: profiles of a scanner should on average give its
 shift, and differences between people of one scanner should change the prediction as little
 as possible. A profile far from those of training is believed less.
+
+The slopes are the mean over several ridge penalties.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import ClassVar
 
 import numpy as np
@@ -20,29 +21,11 @@ from isoscan.unseen.profile import by_row, group_means, within_groups
 
 Array = NDArray[np.float64]
 PENALTIES = (10.0, 20.0, 30.0, 50.0, 80.0)
-WITHIN_WEIGHTS = (0.5, 0.7, 1.0, 1.4, 2.0)
+"""Ridge penalties; predictions are averaged over them, as few scanners cannot tell the best."""
+WITHIN_WEIGHTS = (0.5, 0.6, 0.7, 0.85, 1.0, 1.4, 2.0)
+"""Weights of differences between people of one scanner, relative to the mean of the scanner."""
 DECAY = 0.1
 """How fast belief falls with the distance of a profile: exp(-0.1) for one of training."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What the regression leaves open.
-
-    Attributes
-    ----------
-    penalty : float
-        Ridge penalty.
-    within_weight : float
-        Weight of differences between people of one scanner, relative to the scanner's mean.
-    """
-
-    penalty: float
-    within_weight: float
-
-
-SETTINGS = [Setting(*pair) for pair in product(PENALTIES, WITHIN_WEIGHTS)]
-"""The settings that are tried."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +91,12 @@ def distance(profiles: Array) -> Array:
 
 
 class ShiftProblem:
-    """Profiles and shifts of training, ready to be solved for many settings.
+    """Profiles and shifts of training, ready to be solved for many weights.
 
     With W the scatter of profiles within scanners and m their means, the slopes are
     (m'm + w W + p)⁻¹ m' g. As there are few scanners, that is A m' (m A m' + 1)⁻¹ g with
-    A = (w W + p)⁻¹, and one eigendecomposition of W serves all settings.
+    A = (w W + p)⁻¹, and one eigendecomposition of W serves all weights
+    and penalties.
 
     Parameters
     ----------
@@ -136,13 +120,13 @@ class ShiftProblem:
             for part in [within[scanners == scanner]]
         ]
 
-    def solve(self, setting: Setting) -> ShiftRidge:
+    def solve(self, weight: float) -> ShiftRidge:
         """Fit the regression to all scanners.
 
         Parameters
         ----------
-        setting : Setting
-            Penalty and weight.
+        weight : float
+            Weight of differences between people of one scanner.
 
         Returns
         -------
@@ -150,36 +134,42 @@ class ShiftProblem:
             The fitted regression.
         """
         values, vectors = np.linalg.eigh(sum(self._within))
-        weights = _weights(values, self._means @ vectors, self.shifts, setting)
-        return ShiftRidge(np.ascontiguousarray(vectors @ weights))
+        slopes = vectors @ _slopes(values, self._means @ vectors, self.shifts, weight)
+        return ShiftRidge(np.ascontiguousarray(slopes))
 
-    def predict_left_out(self, settings: Sequence[Setting]) -> list[Array]:
+    def predict_left_out(self, weights: Sequence[float]) -> list[Array]:
         """Predict every scan from the other scanners.
 
         Parameters
         ----------
-        settings : sequence of Setting
-            Penalties and weights.
+        weights : sequence of float
+            Weights of differences between people of one scanner.
 
         Returns
         -------
         list of ndarray of shape (n_scans, n_features)
-            Predicted shifts, one array per setting.
+            Predicted shifts, one array per weight.
         """
         total = sum(self._within)
-        predicted = [np.empty((len(self.profiles), self.shifts.shape[1])) for _ in settings]
+        predicted = [np.empty((len(self.profiles), self.shifts.shape[1])) for _ in weights]
         for scanner in range(len(self.shifts)):
             rows, kept = self.scanners == scanner, np.arange(len(self.shifts)) != scanner
             values, vectors = np.linalg.eigh(total - self._within[scanner])
             means, held = self._means[kept] @ vectors, self.profiles[rows] @ vectors
-            for setting, result in zip(settings, predicted, strict=True):
-                result[rows] = held @ _weights(values, means, self.shifts[kept], setting)
+            for weight, result in zip(weights, predicted, strict=True):
+                result[rows] = held @ _slopes(values, means, self.shifts[kept], weight)
         return predicted
 
 
-def _weights(values: Array, means: Array, shifts: Array, setting: Setting) -> Array:
-    """Slopes along the eigenvectors of the scatter within scanners."""
-    damped = means / (setting.within_weight * np.maximum(values, 0.0) + setting.penalty)
+def _slopes(values: Array, means: Array, shifts: Array, weight: float) -> Array:
+    """Slopes along the eigenvectors of the scatter within scanners, averaged over penalties."""
+    scatter = weight * np.maximum(values, 0.0)
+    return np.asarray(
+        np.mean([_solved(means / (scatter + penalty), means, shifts) for penalty in PENALTIES], 0)
+    )
+
+
+def _solved(damped: Array, means: Array, shifts: Array) -> Array:
     gram = damped @ means.T
     gram[np.diag_indices_from(gram)] += 1.0
     return np.asarray(damped.T @ cho_solve(cho_factor(gram), shifts))
