@@ -15,6 +15,7 @@ pytest.importorskip("SimpleITK")
 pytest.importorskip("dipy")
 
 from isoscan.anatomy import prepare_t1
+from isoscan.anatomy.bias import log_bias_field
 from isoscan.anatomy.consensus import register_brain
 from isoscan.anatomy.pose import find_pose
 from isoscan.anatomy.registration import Placed
@@ -88,6 +89,17 @@ def test_maps_of_the_head_come_to_the_template(coarse, whole):
 
 def test_second_run_gives_the_same_bytes(coarse, whole):
     assert _digest(prepare_t1(coarse.image)) == _digest(whole)
+
+
+def test_number_of_threads_does_not_matter(coarse):
+    process = pytest.importorskip("SimpleITK").ProcessObject
+    before, fields = process.GetGlobalDefaultNumberOfThreads(), []
+    for threads in (1, 3):
+        process.SetGlobalDefaultNumberOfThreads(threads)
+        fields.append(log_bias_field(np.asarray(coarse.image.dataobj), coarse.brain, 5 * SIZE))
+        assert process.GetGlobalDefaultNumberOfThreads() == threads
+    process.SetGlobalDefaultNumberOfThreads(before)
+    assert np.array_equal(*fields)
 
 
 def _overlaps(found, truth):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -50,8 +52,20 @@ def log_bias_field(values: NDArray[Any], mask: Mask, mm: float) -> NDArray[np.fl
     step = [min(max(round(_COARSE_MM / mm), 1), 4)] * 3
     n4 = sitk.N4BiasFieldCorrectionImageFilter()
     n4.SetMaximumNumberOfIterations(_ITERATIONS)
-    n4.Execute(sitk.Shrink(image, step), sitk.Shrink(where, step))
-    field = sitk.GetArrayFromImage(n4.GetLogBiasFieldAsImage(image))
+    with _one_thread(sitk):
+        n4.Execute(sitk.Shrink(image, step), sitk.Shrink(where, step))
+        field = sitk.GetArrayFromImage(n4.GetLogBiasFieldAsImage(image))
     inside = field[mask]
     clipped = np.clip(field, inside.min(), inside.max())
     return np.asarray(clipped - inside.mean(dtype=float), dtype=np.float32)
+
+
+@contextmanager
+def _one_thread(sitk: Any) -> Iterator[None]:
+    """Let sums be added up in one order, on a computer with any number of cores."""
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)

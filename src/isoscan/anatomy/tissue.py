@@ -49,13 +49,9 @@ class _Means:
         """Estimate again; a tissue that would vanish or change places keeps its numbers."""
         weights = posteriors.sum(axis=1, dtype=float)
         safe = np.maximum(weights, 1e-9)
-        mean = (posteriors @ values).astype(float) / safe
-        squares = np.array(
-            [
-                float(p @ (values - np.float32(m)) ** 2)
-                for p, m in zip(posteriors, mean, strict=True)
-            ]
-        )
+        mean = (posteriors * values).sum(axis=1, dtype=float) / safe
+        centred = values - mean.astype(np.float32)[:, None]
+        squares = (posteriors * centred**2).sum(axis=1, dtype=float)
         sd = np.maximum(np.sqrt(squares / safe), _LEAST_SD)
         lost = weights < _LEAST_SHARE * len(values)
         mean, sd = np.where(lost, self.mean, mean), np.where(lost, self.sd, sd)
