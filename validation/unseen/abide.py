@@ -1,0 +1,59 @@
+"""Leave every scanner of ABIDE out once, and print the tables of docs/unseen.md.
+
+    ISOSCAN_SHARED=folder python validation/unseen/abide.py [--strategy ratio] [--draws 4]
+
+The folder holds data/abide: FreeSurfer tables, MRIQC's group table and participants.tsv.
+"""
+
+import argparse
+import os
+import warnings
+from pathlib import Path
+
+import pandas as pd
+
+import isoscan as iso
+from isoscan.unseen import find_outliers, neuroharmony_rois, relative_volumes
+
+TOTAL = "IntraCranialVol"
+FURTHER = [
+    "Left-vessel", "Left-choroid-plexus", "Right-vessel", "Right-choroid-plexus",
+    "WM-hypointensities", "non-WM-hypointensities", "Optic-Chiasm", "lhCortexVol", "rhCortexVol",
+    "CortexVol", "lhCorticalWhiteMatterVol", "rhCorticalWhiteMatterVol", "CorticalWhiteMatterVol",
+    "SubCortGrayVol", "TotalGrayVol", "SupraTentorialVol",
+]  # fmt: skip
+
+
+def read_sample(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Volumes with their total, metrics and people, without outliers."""
+    names = ("aseg_volume", "lh_aparc_volume", "rh_aparc_volume")
+    tables = iso.read_freesurfer([folder / f"{name}.tsv" for name in names])
+    people = iso.read_participants(folder / "participants.tsv")
+    quality = iso.read_mriqc(folder / "group_T1w.tsv").set_index("participant_id")
+    tables = tables[tables[TOTAL].between(5e5, 2.5e6)]
+    rois = neuroharmony_rois(tables, zeros="keep")
+    shares = relative_volumes(rois.assign(**{TOTAL: tables[TOTAL]}), TOTAL)
+    kept = shares.index.difference(
+        find_outliers(shares, people.site.loc[shares.index]).scan, sort=False
+    )
+    volumes = rois.join(tables[[*FURTHER, TOTAL]]).loc[kept]
+    return volumes, quality.loc[kept], people.loc[kept]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--strategy", default="ratio")
+    parser.add_argument("--draws", type=int, default=4)
+    asked = parser.parse_args()
+    warnings.simplefilter("ignore", iso.errors.IsoscanWarning)
+    volumes, quality, people = read_sample(Path(os.environ["ISOSCAN_SHARED"]) / "data" / "abide")
+    model = iso.UnseenScanner("age + C(sex)", total=TOTAL, total_strategy=asked.strategy)
+    result = iso.leave_one_scanner_out(
+        model, volumes, quality=quality, sites=people.site, covariates=people, draws=asked.draws
+    )
+    print(len(volumes), "scans")
+    print(result.table.round(3).T.to_string())
+
+
+if __name__ == "__main__":
+    main()
