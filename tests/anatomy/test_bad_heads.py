@@ -90,7 +90,7 @@ def test_array_does_not_know_its_axes(head):
 
 
 def test_voxels_that_are_not_finite_count_as_air(head):
-    values = head.image.get_fdata()
+    values = np.array(head.image.dataobj)
     values[:2] = np.nan
     with pytest.warns(ImageWarning, match="not finite"):
         found = prepared(like(head, values))
@@ -143,6 +143,13 @@ def test_large_and_small_brains_raise_a_doubt(head):
     with pytest.warns(ImageWarning, match=r"has \d+ mL, most have 900 to 2000"):
         found = prepared(nib.Nifti1Image(head.image.get_fdata(dtype=np.float32), affine))
     assert any("most have" in note for note in found.notes)
+
+
+def test_brain_of_one_tissue_raises_a_doubt(head):
+    inner = head.tissues[2] > 0.9
+    with pytest.warns(ImageWarning) as warned:
+        prepared(head.image, brain_mask=inner, posteriors=[0.01 * inner, 0.01 * inner, inner])
+    assert any("hardly any" in str(each.message) for each in warned)
 
 
 def test_axes_and_types_of_storage_do_not_matter(head, tmp_path):

@@ -153,7 +153,7 @@ def stripped_brain(values: NDArray[Any], mm: float) -> Mask | None:
     if not _STRIPPED_ML[0] <= volume_ml(mask, mm) <= _STRIPPED_ML[1]:
         return None
     air = ~grown(mask, 2 * mm, mm)
-    if np.mean(values[air] > background + 0.01 * span) > 0.01:
+    if np.count_nonzero(values[air] > background + 0.01 * span) > 0.01 * max(air.sum(), 1):
         return None
     deep = distance_inside(mask, mm)
     rim, inside = values[mask & (deep <= 4.0)], values[deep > 8.0]

@@ -27,6 +27,7 @@ Array = NDArray[np.float32]
 
 _STAGES = ("brain", "registration", "bias field", "tissues")
 _LEAST_CORRELATION, _LEAST_OVERLAP = 0.5, 0.8
+_LEAST_SHARE = 0.03
 
 
 def prepare_t1(
@@ -219,4 +220,9 @@ def _tissues(job: _Job, corrected: Array, brain: Mask, posteriors: Array | None)
         origin += f", with a sum of {shares.sum():.2f} on average in the brain"
     words = ", ".join(f"{t} {share:.0%}" for t, share in zip(TISSUES, shares, strict=True))
     job.notes.append(f"tissues: {origin}; {words}")
+    if shares.min() < _LEAST_SHARE:
+        job.doubt(
+            f"hardly any {TISSUES[int(shares.argmin())]} was found in the brain "
+            f"({shares.min():.1%}). Look at tissues and brain before use."
+        )
     return tissues
