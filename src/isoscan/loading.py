@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from isoscan.combat.store import load as load_family
-from isoscan.combat.store import read_model
+from isoscan.combat.methods import METHODS
+from isoscan.combat.store import load_parts, read_model
 
 
 def load(path: str | Path) -> Any:
@@ -31,11 +31,14 @@ def load(path: str | Path) -> Any:
     --------
     >>> model = load("model.isoscan")  # doctest: +SKIP
     """
-    from isoscan import unseen
+    name, (facts, arrays) = Path(path).name, read_model(path)
+    method = facts.get("method")
+    if method in METHODS.values():
+        return load_parts(name, facts, arrays)
+    from isoscan.unseen import neuroharmony, neuroharmony_file, scanner, scanner_file
 
-    kinds: dict[str, Any] = {
-        "Neuroharmony": unseen.Neuroharmony,
-        "UnseenScanner": unseen.UnseenScanner,
-    }
-    method = str(read_model(path)[0].get("method"))
-    return kinds[method].load(path) if method in kinds else load_family(path)
+    if method == neuroharmony_file.METHOD:
+        return neuroharmony_file.from_file(neuroharmony.Neuroharmony, name, facts, arrays)
+    if method == scanner_file.METHOD:
+        return scanner_file.from_file(scanner.UnseenScanner, name, facts, arrays)
+    return load_parts(name, facts, arrays)

@@ -7,8 +7,9 @@ checked against limits before it is inflated.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from isoscan.combat.container import Arrays, Container
 from isoscan.combat.container import software_versions as software_versions
@@ -17,6 +18,7 @@ from isoscan.combat.stored_zip import Parts
 from isoscan.errors import ModelFileError
 from isoscan.tables.write import write_atomically
 
+Model = TypeVar("Model")
 MODEL = Container("isoscan-model", 1, "model", "models")
 
 
@@ -147,15 +149,68 @@ def load(path: str | Path) -> Any:
     --------
     >>> model = load("model.isoscan")  # doctest: +SKIP
     """
+    return load_parts(Path(path).name, *read_model(path))
+
+
+def load_parts(name: str, facts: dict[str, Any], arrays: Arrays) -> Any:
+    """Rebuild a model of the family from what its file holds.
+
+    Parameters
+    ----------
+    name : str
+        Name of the file, for messages.
+    facts : dict
+        Plain description of the model.
+    arrays : dict of {str: ndarray}
+        Its numbers.
+
+    Returns
+    -------
+    estimator
+        A fitted model, ready to `transform`.
+
+    Raises
+    ------
+    ModelFileError
+        If the method is unknown or the parts do not fit together.
+    """
     import isoscan.combat as family
 
-    facts, arrays = read_model(path)
     method = str(facts.get("method"))
     if method not in METHODS.values():
-        raise ModelFileError(f"{Path(path).name}: unknown method '{method}'. Update isoscan.")
+        raise ModelFileError(f"{name}: unknown method '{method}'. Update isoscan.")
+    return rebuild(name, getattr(family, method)._from_parts, facts, arrays)
+
+
+def rebuild(
+    name: str, from_parts: Callable[..., Model], facts: dict[str, Any], arrays: Arrays
+) -> Model:
+    """Put a model together; whatever does not fit becomes one sentence.
+
+    Parameters
+    ----------
+    name : str
+        Name of the file, for messages.
+    from_parts : callable
+        Makes the model of facts and arrays.
+    facts : dict
+        Plain description of the model.
+    arrays : dict of {str: ndarray}
+        Its numbers.
+
+    Returns
+    -------
+    estimator
+        The model.
+
+    Raises
+    ------
+    ModelFileError
+        If the parts do not fit together.
+    """
     try:
-        return getattr(family, method)._from_parts(facts, arrays)
+        return from_parts(facts, arrays)
     except ModelFileError:
         raise
     except Exception as error:
-        raise ModelFileError(f"{Path(path).name}: inconsistent model file ({error}).") from None
+        raise ModelFileError(f"{name}: inconsistent model file ({error}).") from None

@@ -193,7 +193,8 @@ def best_strength(lesson: Lesson, predicted: Array) -> float:
         Between 0 and 1. Scanners must gain by 2 % and by more than one standard error.
     """
     made = [lesson.corrected(predicted, strength) for strength in _STRENGTHS]
-    best = int(np.argmin([score_of(lesson, one).error_ratio for one in made]))
+    errors = [_absolute(one - lesson.corrections).sum() for one in made]
+    best = int(np.argmin(errors))
     ratios = scanner_ratios(lesson, made[best])
     gains = 1.0 - ratios[np.isfinite(ratios)]
     error = gains.std(ddof=1) / np.sqrt(gains.size) if gains.size > 1 else np.inf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from isoscan.combat import StepwiseComBat
+from isoscan.combat.store import rebuild
 from isoscan.errors import ModelFileError
 from isoscan.unseen.coverage import Ranges
 from isoscan.unseen.inputs import InputEncoder
@@ -133,12 +135,7 @@ def from_file(kind: type[Fitted], name: str, facts: dict[str, Any], arrays: Arra
     """
     if facts.get("method") != METHOD:
         raise ModelFileError(f"{name}: holds a {facts.get('method')}, not a {METHOD}.")
-    try:
-        return from_parts(kind, facts, arrays)
-    except ModelFileError:
-        raise
-    except Exception as error:
-        raise ModelFileError(f"{name}: inconsistent model file ({error}).") from None
+    return rebuild(name, partial(from_parts, kind), facts, arrays)
 
 
 def from_parts(kind: type[Fitted], facts: dict[str, Any], arrays: Arrays) -> Fitted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from isoscan.combat import ComBat
 from isoscan.combat.flatten import flatten, require_finite, restore
+from isoscan.combat.store import rebuild
 from isoscan.design import Design
 from isoscan.errors import ModelFileError
 from isoscan.unseen.calibration import Calibration, ScannerPrior
@@ -111,12 +113,7 @@ def from_file(kind: type[Fitted], name: str, facts: dict[str, Any], arrays: Arra
     """
     if facts.get("method") != METHOD:
         raise ModelFileError(f"{name} holds a model of '{facts.get('method')}', not of {METHOD}.")
-    try:
-        return from_parts(kind, facts, arrays)
-    except ModelFileError:
-        raise
-    except Exception as error:
-        raise ModelFileError(f"{name}: inconsistent model file ({error}).") from None
+    return rebuild(name, partial(from_parts, kind), facts, arrays)
 
 
 def from_parts(kind: type[Fitted], facts: dict[str, Any], arrays: Arrays) -> Fitted:
