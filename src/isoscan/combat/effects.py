@@ -76,17 +76,28 @@ class SiteEffects:
     priors: list[Prior | None]
     scale_fixed: NDArray[np.bool_]
 
-    def errors(self) -> tuple[Array, Array]:
-        """Posterior standard errors of shift and scale, each (n_sites, n_features).
+    def errors(self, sites: slice = slice(None)) -> tuple[Array, Array]:
+        """Posterior standard errors of shift and scale.
 
         Sites without a fitted distribution, the non-parametric ones among them, get the
         errors that their scans alone would leave.
+
+        Parameters
+        ----------
+        sites : slice
+            Some of the sites.
+
+        Returns
+        -------
+        shift_error, scale_error : ndarray of shape (n_sites, n_features)
+            In residual standard deviations, and as a ratio.
         """
         spread = np.array([np.inf if p is None else p.shift_variance for p in self.priors])
         shape = np.array([1.5 if p is None else p.shape for p in self.priors])
         shape[self.scale_fixed] = np.inf
-        count = np.broadcast_to(self.count, self.shift.shape)
-        return posterior_errors(spread[:, None], shape[:, None], self.variance, count)
+        count = np.broadcast_to(self.count, self.shift.shape)[sites]
+        priors = spread[sites, None], shape[sites, None]
+        return posterior_errors(*priors, self.variance[sites], count)
 
     def append(self, other: SiteEffects) -> SiteEffects:
         """Put the effects of other sites behind these.

@@ -116,7 +116,7 @@ Content = bytes | Sequence[bytes | memoryview]
 
 
 def write_atomically(
-    path: str | os.PathLike[str], data: Content, *, overwrite: bool = False
+    path: str | os.PathLike[str], data: Content, *, overwrite: bool = False, durable: bool = True
 ) -> None:
     """Write bytes under another name in the same folder, then rename.
 
@@ -128,6 +128,9 @@ def write_atomically(
         Its content, whole or in parts.
     overwrite : bool
         Replace the file if it exists.
+    durable : bool
+        Wait until the disk has it. Without that, a loss of power may leave it empty: for files
+        that are compared with what they should be, and written anew if they differ.
 
     Raises
     ------
@@ -142,7 +145,8 @@ def write_atomically(
         with part.open("xb") as file:
             file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         _refuse_existing([path], overwrite)  # somebody may have been faster
         part.replace(path)
     finally:

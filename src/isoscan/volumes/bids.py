@@ -234,4 +234,4 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _put(path: Path, content: dict[str, Any]) -> None:
     data = (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
     if not (path.is_file() and path.read_bytes() == data):
-        write_atomically(path, data, overwrite=True)
+        write_atomically(path, data, overwrite=True, durable=False)

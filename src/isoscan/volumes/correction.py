@@ -19,8 +19,9 @@ from isoscan.nifti.scratch import Scratch
 
 PLACES = 16
 """Maps that are corrected together."""
-STRIP = 4096
-"""Voxels that are corrected in one step; what is known about them stays in the cache."""
+STRIP = 1 << 15
+"""Voxels that are corrected in one step. Threads wait for each other after every step, so that
+smaller ones take longer."""
 
 Array = NDArray[np.float64]
 

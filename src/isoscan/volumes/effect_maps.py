@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from isoscan.nifti.headers import Header
 Array = NDArray[np.float64]
 
 
-def site_maps(estimator: Any) -> dict[str, Array]:
+def site_maps(estimator: Any) -> Iterator[dict[str, Array]]:
     """Shift, scale and their standard errors of every site, and the residual SD.
 
     Parameters
@@ -22,26 +23,26 @@ def site_maps(estimator: Any) -> dict[str, Array]:
     estimator : SiteHarmonizer
         A fitted estimator.
 
-    Returns
-    -------
+    Yields
+    ------
     dict of {str: ndarray of shape (n_voxels,)}
-        Shifts are in residual standard deviations, scales are ratios of standard deviations.
+        One site after the other. Shifts are in residual standard deviations, scales are ratios of
+        standard deviations.
     """
     effects = estimator.model_.effects
-    errors = effects.errors()
-    found: dict[str, Array] = {"residual_sd": estimator.model_.sd}
+    yield {"residual_sd": estimator.model_.sd}
     parts = [as_part(name) for name in estimator.sites_]
     for site, part in enumerate(parts):
         if parts.count(part) > 1:  # sites that differ only in signs
             part = f"{part}-{site + 1}"
+        shift_error, scale_error = effects.errors(slice(site, site + 1))
         of_site = {
             "shift": effects.shift[site],
             "scale": np.sqrt(effects.variance[site]),
-            "shift_se": errors[0][site],
-            "scale_se": errors[1][site],
+            "shift_se": shift_error[0],
+            "scale_se": scale_error[0],
         }
-        found |= {f"site-{part}_{kind}": values for kind, values in of_site.items()}
-    return found
+        yield {f"site-{part}_{kind}": values for kind, values in of_site.items()}
 
 
 def as_part(label: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -175,16 +174,16 @@ def _into_folder(
             overwrite=wanted.overwrite,
         )
         list_damaged(results, job.damaged, job.people, overwrite=wanted.overwrite)
-        meanwhile: AbstractContextManager[None] = nullcontext()
-        if results.journal.is_done(MODEL):
-            model = VolumeModel.load(folder / MODEL)
-        else:
-            model = fit()
-            _write_effects(model, results)
-            meanwhile = results.adding(MODEL, model.content)
-        with meanwhile:
+        known = results.journal.is_done(MODEL)
+        model = VolumeModel.load(folder / MODEL) if known else fit()
+
+        def describe() -> None:
+            if not known:
+                write_model_files(model, results)
+            describe_results(folder, results.names, job.sources, model)
+
+        with results.after(describe):
             written = _applied(model, job, site, outside, results, wanted.progress, kept)
-        describe_results(folder, results.names, job.sources, model)
         return written, model
 
 
@@ -303,21 +302,18 @@ def write_model_files(model: VolumeModel, results: Results) -> None:
     results : Results
         Folder and journal.
     """
-    _write_effects(model, results)
-    results.add_all({MODEL: model.content})
-
-
-def _write_effects(model: VolumeModel, results: Results) -> None:
     header, voxels = header_of(model.grid, *model.space), model.mask.voxels
     (results.folder / EFFECTS).mkdir(exist_ok=True)
     frame = Frame(voxels, np.full(model.grid.n_voxels, np.nan))
-    effects = {
-        f"{EFFECTS}/{name}.nii.gz": partial(frame.map_bytes, values, header)
-        for name, values in model.effects_inside().items()
-    }
-    results.add_all(effects, getattr(model.estimator, "n_jobs", None))
+    for effects in model.effects_inside():
+        contents = {
+            f"{EFFECTS}/{name}.nii.gz": partial(frame.map_bytes, values, header)
+            for name, values in effects.items()
+        }
+        results.add_all(contents, getattr(model.estimator, "n_jobs", None))
     whole = Frame(voxels, np.zeros(model.grid.n_voxels))
     results.add(MASK, whole.map_bytes(np.ones(len(voxels)), header))
+    results.add_all({MODEL: model.content})
 
 
 def save_fit(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -285,23 +286,23 @@ class VolumeModel:
         """
         shape, fields = self.grid.shape, self.header.fields
         found = {}
-        for name, values in self.effects_inside().items():
+        for name, values in chain.from_iterable(part.items() for part in self.effects_inside()):
             flat = spread_out(values.astype(np.float32), self.mask.voxels, self.grid.n_voxels)
             found[name] = Nifti1Image(flat.reshape(shape, order="F"), None, fields)
         return found
 
-    def effects_inside(self) -> dict[str, NDArray[np.float64]]:
+    def effects_inside(self) -> Iterator[dict[str, NDArray[np.float64]]]:
         """The same numbers for the voxels of the mask, in storage order.
 
-        Returns
-        -------
+        Yields
+        ------
         dict of {str: ndarray of shape (n_voxels of the mask,)}
-            By name.
+            A few at a time, by name.
         """
-        found = site_maps(self.estimator) if hasattr(self.estimator, "model_") else {}
+        if hasattr(self.estimator, "model_"):
+            yield from site_maps(self.estimator)
         if self.site_f is not None:
-            found |= dict(zip(("site_f_before", "site_f_after"), self.site_f, strict=True))
-        return found
+            yield dict(zip(("site_f_before", "site_f_after"), self.site_f, strict=True))
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model to a file that holds no subject and runs no code.

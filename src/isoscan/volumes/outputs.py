@@ -107,7 +107,7 @@ class Results:
         return hashlib.sha256(content).hexdigest()
 
     def note(self, hashes: Mapping[int, str]) -> None:
-        """Note that maps are finished; after the file that is being added, if there is one.
+        """Note that maps are finished; after other files that are still written.
 
         Parameters
         ----------
@@ -126,15 +126,13 @@ class Results:
         self._unnoted = {}
 
     @contextmanager
-    def adding(self, name: str, make: Callable[[], Content]) -> Iterator[None]:
-        """Write and note another file while maps are made; no map is noted before it.
+    def after(self, work: Callable[[], None]) -> Iterator[None]:
+        """Let other files be written while maps are made; no map is noted before that is done.
 
         Parameters
         ----------
-        name : str
-            Its name.
-        make : callable
-            Gives its content.
+        work : callable
+            Writes and notes the other files.
 
         Yields
         ------
@@ -142,7 +140,7 @@ class Results:
             Control; afterwards everything is noted.
         """
         with ThreadPoolExecutor(1) as pool:
-            self._before = pool.submit(self.add_all, {name: make})
+            self._before = pool.submit(work)
             yield
             self._note_rest()
 

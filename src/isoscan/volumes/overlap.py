@@ -58,14 +58,18 @@ class Look:
         Look
             Of the whole grid.
         """
-        flat = np.nan_to_num(source.flat(), copy=True, nan=0.0, posinf=0.0, neginf=0.0)
+        flat = source.flat()
+        finite = np.isfinite(flat)
+        if not finite.all():
+            flat = np.where(finite, flat, 0)
         sizes = np.linalg.norm(source.grid.affine[:3, :3], axis=0)
-        sums = flat.reshape(source.grid.shape, order="F").astype(float)
+        sums = flat.reshape(source.grid.shape, order="F")
         for axis, size in enumerate(sizes):
-            step = max(round(BLOCK_MM / size), 1)
-            sums = np.add.reduceat(sums, np.arange(0, sums.shape[axis], step), axis=axis)
+            starts = np.arange(0, sums.shape[axis], max(round(BLOCK_MM / size), 1))
+            sums = np.add.reduceat(sums, starts, axis=axis, dtype=float)
         filled = flat != 0
-        return cls(filled, sums.ravel(), float(filled.sum() * np.prod(sizes) / 1e6))
+        litres = np.count_nonzero(filled) * np.prod(sizes) / 1e6
+        return cls(filled, sums.ravel(), float(litres))
 
 
 def likeness(looks: Sequence[Look]) -> tuple[float, float]:
@@ -85,8 +89,8 @@ def likeness(looks: Sequence[Look]) -> tuple[float, float]:
     """
     overlaps, correlations = [], []
     for one, other in combinations(looks, 2):
-        together = one.filled.sum() + other.filled.sum()
-        overlaps.append(2 * (one.filled & other.filled).sum() / max(together, 1))
+        shared, *each = map(np.count_nonzero, (one.filled & other.filled, one.filled, other.filled))
+        overlaps.append(2 * shared / max(sum(each), 1))
         either = (one.coarse != 0) | (other.coarse != 0)
         pair = one.coarse[either], other.coarse[either]
         varies = either.sum() > 2 and all(np.ptp(values) > 0 for values in pair)

@@ -17,9 +17,6 @@ from isoscan.combat.moments import Moments, Scans, collect, merge
 from isoscan.nifti.scratch import Scratch
 from isoscan.volumes.voxel_moments import Room, VoxelMoments, columns_of, n_tiles
 
-CELLS_AT_A_TIME = 1 << 17
-"""Values that are worked on in one step: 1 MB of float64."""
-
 Array = NDArray[np.float64]
 
 
@@ -33,7 +30,7 @@ class SiteSums:
     scans : Scans
         All scans of the job, with their covariates.
     room : Room
-        Where the moments of this site go; zeros.
+        Where the moments of this site go; what is there now is overwritten.
     place : int
         Which site within `room` this is.
     scratch : Scratch
@@ -46,7 +43,7 @@ class SiteSums:
         self.cross = room.cross_products[place]
         n_columns, n_voxels = self.cross.shape
         tiles = n_tiles(n_voxels)
-        self.total = np.zeros(n_voxels)
+        self.total = np.empty(n_voxels)
         self.seen = np.zeros(tiles)
         self.offset = np.zeros((tiles, n_columns))
         self.products = np.zeros((tiles, n_columns, n_columns))
@@ -71,13 +68,8 @@ class SiteSums:
         if not complete and not np.isfinite(piece).all():
             self._add_incomplete(tile, piece, self.scans.covariates[part])
             return
-        if not self.seen[tile]:
-            self.mean[columns] = piece[0]
         covariates = self.scans.centred.values[part]
-        width = max(CELLS_AT_A_TIME // len(piece), 64)
-        for start in range(columns.start, columns.stop, width):
-            strip = slice(start, min(start + width, columns.stop))
-            self._add_strip(table[:, strip], strip, covariates.T)
+        self._add_complete(piece, columns, covariates.T, first=not self.seen[tile])
         self.seen[tile] += len(piece)
         self.offset[tile] += covariates[:, 1:].sum(axis=0)
         self.products[tile] += covariates[:, 1:].T @ covariates[:, 1:]
@@ -87,15 +79,24 @@ class SiteSums:
         found, before = collect(piece, own), self.incomplete.get(tile)
         self.incomplete[tile] = found if before is None else merge(before, found)
 
-    def _add_strip(self, values: NDArray[Any], strip: slice, covariates: Array) -> None:
+    def _add_complete(
+        self, values: NDArray[Any], columns: slice, covariates: Array, *, first: bool
+    ) -> None:
+        if first:
+            self.mean[columns] = values[0]
         deviations = self._room("deviations", values.shape)
         deviations[...] = values
-        deviations -= self.mean[strip]
+        deviations -= self.mean[columns]
         products = self._room("products", (len(covariates), values.shape[1]))
         np.matmul(covariates, deviations, out=products)
-        self.total[strip] += products[0]
-        self.cross[:, strip] += products[1:]
-        self.squares[strip] += np.einsum("ij,ij->j", deviations, deviations)
+        squares = np.einsum("ij,ij->j", deviations, deviations)
+        if first:
+            self.total[columns], self.cross[:, columns] = products[0], products[1:]
+            self.squares[columns] = squares
+        else:
+            self.total[columns] += products[0]
+            self.cross[:, columns] += products[1:]
+            self.squares[columns] += squares
 
     def _room(self, purpose: str, shape: tuple[int, ...]) -> Array:
         room = self.scratch.room(purpose, 8 * shape[0] * shape[1])

@@ -11,6 +11,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -284,7 +285,7 @@ def _add_maps_of(group: Any, model: VolumeModel) -> None:
     inside[model.mask.voxels] = 1
     group.create_array(MASK, data=inside.reshape(shape, order="F"), dimension_names=names)
     effects = group.create_group(EFFECTS)
-    for name, values in model.effects_inside().items():
+    for name, values in chain.from_iterable(part.items() for part in model.effects_inside()):
         flat = spread_out(values.astype(np.float32), model.mask.voxels, model.grid.n_voxels)
         values = flat.reshape(shape, order="F")
         effects.create_array(name, data=values, dimension_names=names, fill_value=np.nan)

@@ -23,7 +23,6 @@ from isoscan.volumes.reading import Reading, ahead, start_reading
 if TYPE_CHECKING:
     from isoscan.volumes.model import VolumeModel
 
-STRIPS_AT_A_TIME = 8
 Table = NDArray[Any]
 
 
@@ -162,13 +161,10 @@ class Corrector:
         covariates = np.zeros((PLACES, self.design.shape[1]))
         covariates[block.places] = self.design[block.taken]
 
-        def correct(strips: range) -> None:
-            for strip in strips:
-                correction.correct(strip, table, block.places, covariates)
+        def correct(strip: int) -> None:
+            correction.correct(strip, table, block.places, covariates)
 
-        all_strips = correction.strips
-        starts = range(0, len(all_strips), STRIPS_AT_A_TIME)
-        list(self.pool.map(correct, [all_strips[n : n + STRIPS_AT_A_TIME] for n in starts]))
+        list(self.pool.map(correct, correction.strips))
         return table
 
     def _correction_of(self, site: int) -> SiteCorrection:

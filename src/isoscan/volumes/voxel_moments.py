@@ -47,10 +47,10 @@ class Room:
         Returns
         -------
         Room
-            Zeros.
+            With whatever was there before.
         """
         each = (n_sites, n_voxels)
-        return cls(np.zeros(each), np.zeros((n_sites, n_columns, n_voxels)), np.zeros(each))
+        return cls(np.empty(each), np.empty((n_sites, n_columns, n_voxels)), np.empty(each))
 
 
 @dataclass
