@@ -139,7 +139,8 @@ def write_atomically(
     """
     path = Path(path)
     _refuse_existing([path], overwrite)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as file:
@@ -149,12 +150,14 @@ def write_atomically(
                 os.fsync(file.fileno())
         _refuse_existing([path], overwrite)  # somebody may have been faster
         part.replace(path)
-    finally:
+    except BaseException:
         part.unlink(missing_ok=True)
+        raise
 
 
 def _refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
-    found = [path for path in paths if path.is_dir() or (path.exists() and not overwrite)]
+    stands = Path.is_dir if overwrite else Path.exists
+    found = [path for path in paths if stands(path)]
     if found:
         raise OutputExistsError(
             f"{count(found, 'result')} would replace what exists: {name_some(found)}. "

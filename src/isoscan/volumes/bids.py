@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isoscan.combat.blocks import run_parallel
 from isoscan.combat.store import software_versions
 from isoscan.errors import HarmonizedBeforeWarning, count
 from isoscan.nifti.sources import FileMap, Source
@@ -110,14 +109,11 @@ def describe_maps(
     about = {"Description": f"Harmonized across sites with {_method(model)}."}
     made = {"Harmonized": True, "ModelSHA256": model.hash_}
 
-    def write(pair: tuple[str, Source]) -> None:
-        name, source = pair
+    for name, source in zip(names, sources, strict=True):  # threads would only wait for each other
         known = _read_sidecar(source)
         kept = {key: known[key] for key in _KEPT if key in known}
         came_from = {"Sources": [links.uri(source)]} if isinstance(source, FileMap) else {}
         _put(folder / sidecar_of(name), {**about, **came_from, **kept, **made})
-
-    run_parallel(write, zip(names, sources, strict=True))
 
 
 def describe_dataset(folder: Path, links: Links, model: VolumeModel) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -176,14 +177,10 @@ def _into_folder(
         list_damaged(results, job.damaged, job.people, overwrite=wanted.overwrite)
         known = results.journal.is_done(MODEL)
         model = VolumeModel.load(folder / MODEL) if known else fit()
-
-        def describe() -> None:
-            if not known:
-                write_model_files(model, results)
-            describe_results(folder, results.names, job.sources, model)
-
-        with results.after(describe):
+        write_model = partial(write_model_files, model, results)
+        with nullcontext() if known else results.after(write_model):
             written = _applied(model, job, site, outside, results, wanted.progress, kept)
+        describe_results(folder, results.names, job.sources, model)
         return written, model
 
 
@@ -310,7 +307,7 @@ def write_model_files(model: VolumeModel, results: Results) -> None:
             f"{EFFECTS}/{name}.nii.gz": partial(frame.map_bytes, values, header)
             for name, values in effects.items()
         }
-        results.add_all(contents, getattr(model.estimator, "n_jobs", None))
+        results.add_all(contents)
     whole = Frame(voxels, np.zeros(model.grid.n_voxels))
     results.add(MASK, whole.map_bytes(np.ones(len(voxels)), header))
     results.add_all({MODEL: model.content})

@@ -12,7 +12,6 @@ from typing import Any
 
 import pandas as pd
 
-from isoscan.combat.blocks import run_parallel
 from isoscan.combat.store import software_versions
 from isoscan.errors import DataError, OutputExistsError
 from isoscan.nifti.compression import compressor
@@ -156,17 +155,13 @@ class Results:
         """
         self.add_all({name: lambda: content})
 
-    def add_all(
-        self, contents: Mapping[str, Callable[[], Content]], n_jobs: int | None = None
-    ) -> None:
+    def add_all(self, contents: Mapping[str, Callable[[], Content]]) -> None:
         """Write and note other files, unless that is done.
 
         Parameters
         ----------
         contents : mapping of {str: callable}
             What gives the content, by name.
-        n_jobs : int, optional
-            Number of threads.
         """
 
         def write(name: str) -> str:
@@ -179,8 +174,7 @@ class Results:
 
         todo = [name for name in contents if not self.journal.is_done(name)]
         if todo:
-            hashes = run_parallel(write, todo, n_jobs)
-            self.journal.note_hashes(dict(zip(todo, hashes, strict=True)))
+            self.journal.note_hashes({name: write(name) for name in todo})
 
 
 def run_folder(
