@@ -1,6 +1,7 @@
 """What is written reads back the same, and nothing that exists is lost."""
 
 import json
+import os
 import stat
 
 import numpy as np
@@ -140,6 +141,16 @@ def test_failed_writing_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
         write_atomically(path, b"new", overwrite=True)
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_bytes() == b"old"
+
+
+def test_what_need_not_last_is_whole_all_the_same(tmp_path, monkeypatch):
+    waited = []
+    monkeypatch.setattr(os, "fsync", waited.append)
+    write_atomically(tmp_path / "a.json", b"{}", durable=False)
+    assert (tmp_path / "a.json").read_bytes() == b"{}" and not waited
+    write_atomically(tmp_path / "b.json", b"{}")
+    assert len(waited) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.json"]
 
 
 def test_results_can_be_read_by_the_group_as_usual(tmp_path):

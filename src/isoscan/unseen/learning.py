@@ -21,9 +21,10 @@ Array = NDArray[np.float64]
 Regression = ShiftRidge | OtherRegression
 LEAST_GAIN = 0.02
 """A gain below this share of the error is none."""
-_PRICE = 2.0
-"""What a share of lost differences between people costs, in shares of error."""
-_STRENGTHS = np.linspace(0.0, 1.0, 21)
+_PRICE, _TOLERATED = 10.0, 0.005
+"""What a share of lost differences between people costs, in shares of error; and the share that
+costs nothing, as scanners left out are predicted from one scanner less than new ones will be."""
+_STRENGTHS = np.linspace(0.0, 1.0, 11)
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def learn_shifts(lesson: Lesson, keep: float, regressor: Any = None) -> Learned:
     problem = ShiftProblem(lesson.profiles, lesson.scanners, lesson.shifts)
     found = problem.predict_left_out(WITHIN_WEIGHTS)
     costs = [
-        score.mean_ratio + _PRICE * score.shortfall(keep)
+        score.mean_ratio + _PRICE * score.shortfall(keep - _TOLERATED)
         for score in (score_of(lesson, lesson.corrected(shifts)) for shifts in found)
     ]
     best = int(np.argmin(costs))

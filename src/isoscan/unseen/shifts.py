@@ -20,12 +20,13 @@ from scipy.linalg import cho_factor, cho_solve
 from isoscan.unseen.profile import by_row, group_means, within_groups
 
 Array = NDArray[np.float64]
-PENALTIES = (10.0, 20.0, 30.0, 50.0, 80.0)
-"""Ridge penalties; predictions are averaged over them, as few scanners cannot tell the best."""
+PENALTIES = (10.0, 40.0, 160.0)
+"""Ridge penalties; predictions are averaged over them, as few scanners cannot tell the best. Weak
+ones correct more, strong ones do less harm to scanners that need little correction."""
 WITHIN_WEIGHTS = (0.5, 0.6, 0.7, 0.85, 1.0, 1.4, 2.0)
 """Weights of differences between people of one scanner, relative to the mean of the scanner."""
-DECAY = 0.1
-"""How fast belief falls with the distance of a profile: exp(-0.1) for one of training."""
+DECAY = 0.075
+"""How fast belief falls with the distance of a profile: exp(-0.075) for one of training."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def believed(profiles: Array) -> Array:
     Returns
     -------
     ndarray of shape (n_scans, n_columns)
-        Profiles times exp(-0.1 d²), with d their root mean square.
+        Profiles times exp(-0.075 d²), with d their root mean square.
     """
     return np.asarray(profiles * np.exp(-DECAY * distance(profiles) ** 2)[:, None])
 
