@@ -51,11 +51,11 @@ def two_sample_p(steps: NDArray[np.int64], m: int, n: int) -> NDArray[np.float64
 
     distinct, position = np.unique(steps, return_inverse=True)
     distance, effective = distinct / (m * n), m * n / (m + n)
-    p = kstwo.sf(distance, max(np.round(effective), 1))
-    if max(m, n) <= EXACT_UP_TO:
-        at_most = 2 * np.e * np.exp(-2 * effective * distance**2)  # after Wei and Dudley [2]_
-        matters = at_most > NEGLIGIBLE
-        p[matters] = _share_of_strayed(distinct[matters], min(m, n), max(m, n))
+    at_most = 2 * np.e * np.exp(-2 * effective * distance**2)  # after Wei and Dudley [2]_
+    exact = (at_most > NEGLIGIBLE) & (max(m, n) <= EXACT_UP_TO)
+    p = np.empty(len(distinct))
+    p[exact] = _share_of_strayed(distinct[exact], min(m, n), max(m, n))
+    p[~exact] = kstwo.sf(distance[~exact], max(np.round(effective), 1))
     return np.asarray(np.clip(p, 0, 1)[position.reshape(steps.shape)])
 
 
