@@ -11,7 +11,6 @@ import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from numpy.typing import NDArray
 from isoscan.combat.store import software_versions
 from isoscan.errors import OutputExistsError
 from isoscan.tables.write import write_atomically
-from isoscan.volumes.effect_maps import spread_out
 from isoscan.volumes.journal import Journal, only_run_in
 from isoscan.volumes.model import VolumeModel
 from isoscan.volumes.stacks import MAPS, MASK, Box, Maps, import_zarr
@@ -285,9 +283,8 @@ def _add_maps_of(group: Any, model: VolumeModel) -> None:
     inside[model.mask.voxels] = 1
     group.create_array(MASK, data=inside.reshape(shape, order="F"), dimension_names=names)
     effects = group.create_group(EFFECTS)
-    for name, values in chain.from_iterable(part.items() for part in model.effects_inside()):
-        flat = spread_out(values.astype(np.float32), model.mask.voxels, model.grid.n_voxels)
-        values = flat.reshape(shape, order="F")
+    for name, image in model.effect_maps().items():
+        values = np.asanyarray(image.dataobj)
         effects.create_array(name, data=values, dimension_names=names, fill_value=np.nan)
 
 
