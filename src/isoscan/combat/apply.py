@@ -72,7 +72,7 @@ def harmonize(
     return result
 
 
-def affine_maps(model: SiteModel, block: slice) -> tuple[Array, Array]:
+def affine_maps(model: SiteModel, block: slice, sites: slice = slice(None)) -> tuple[Array, Array]:
     """Factor of every site; and what is added there, for 1 and a unit of each covariate.
 
     With m what is expected of a scan, s the residual SD, and g and d a site's shift and
@@ -85,6 +85,8 @@ def affine_maps(model: SiteModel, block: slice) -> tuple[Array, Array]:
         Fitted numbers.
     block : slice
         Features.
+    sites : slice
+        Which sites.
 
     Returns
     -------
@@ -95,10 +97,10 @@ def affine_maps(model: SiteModel, block: slice) -> tuple[Array, Array]:
         the caller.
     """
     effects, slopes = model.effects, model.slopes[:, block]
-    factor = 1.0 / np.sqrt(effects.variance[:, block])
+    factor = 1.0 / np.sqrt(effects.variance[sites, block])
     lines = np.empty((1 + len(slopes), *factor.shape))
     lines[0] = model.intercept[block] * (1.0 - factor)
-    lines[0] -= model.sd[block] * effects.shift[:, block] * factor
+    lines[0] -= model.sd[block] * effects.shift[sites, block] * factor
     lines[0] += (model.removed_mean[:, None] * slopes)[model.removed].sum(axis=0)
     kept = np.where(model.removed, 0.0, 1.0)[:, None, None]
     np.multiply(slopes[:, None], kept - factor, out=lines[1:])

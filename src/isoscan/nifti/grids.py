@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -33,7 +34,7 @@ class Grid:
     @property
     def n_voxels(self) -> int:
         """Number of voxels, in the mask or not."""
-        return int(np.prod(self.shape, dtype=object))
+        return math.prod(self.shape)
 
     def places(self, positions: NDArray[np.intp]) -> list[tuple[int, int, int]]:
         """Turn positions in storage order (first axis fastest) into voxel coordinates.

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from isoscan.combat import ComBat, LongitudinalComBat
-from isoscan.combat.blocks import thread_pool
+from isoscan.combat.blocks import count_workers, thread_pool
 from isoscan.errors import (
     DataError,
     ExtrapolationWarning,
@@ -134,7 +134,12 @@ def harmonize_sources(
     todo = [row for row in range(n_maps) if results is None or not results.is_done(row)]
     labels, done = labels_of(people, site), n_maps - len(todo)
     n_jobs = getattr(model.estimator, "n_jobs", None)
-    with _warned_once(model.estimator, people) as design, thread_pool(n_jobs) as pool:
+    n_writers = count_workers(n_jobs) + 1  # they wait for the disk
+    with (
+        _warned_once(model.estimator, people) as design,
+        thread_pool(n_jobs) as pool,
+        thread_pool(n_writers) as writers,
+    ):
 
         def harmonize(table: NDArray[Any], rows: list[int]) -> NDArray[Any]:
             some = people.iloc[rows]
@@ -144,7 +149,7 @@ def harmonize_sources(
             return harmonized
 
         reader = Reader(pool, sources, model.mask.voxels, dtype, kept, whole=outside == "keep")
-        writer = Writer(pool, sources, model, outside, results)
+        writer = Writer(writers, sources, model, outside, results)
         stages = Stages(reader, Corrector(pool, model.estimator, design, harmonize), writer)
         for made in stages.through(_blocks(model.estimator, labels, todo)):
             for row, one in made.items():

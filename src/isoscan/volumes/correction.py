@@ -1,10 +1,9 @@
 """Take the effect of one site out of a few of its maps, in place.
 
-The numbers are those of `isoscan.combat.apply`. What is expected of a scan is a matrix product,
-four times as fast as element by element, and the same for all sites. Linear algebra libraries round
-it in a way that may depend on the number of rows, so that number is always the same: places
-without a map are zero. A run that was stopped gives every map the place that it would have had, and
-so the same bits.
+The algebra is that of `isoscan.combat.apply`. What is added to a map is a matrix product, four
+times as fast as element by element. Linear algebra libraries round it in a way that may depend on
+the number of rows, so that number is always the same: places without a map are zero. A run that was
+stopped gives every map the place that it would have had, and so the same bits.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoscan.combat.apply import affine_maps
 from isoscan.combat.model import SiteModel
 from isoscan.nifti.scratch import Scratch
 
@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 
 
 class SiteCorrection:
-    """What harmonizing does to the maps of one site, one site after the other.
+    """What harmonizing does to maps; those of one site should follow each other.
 
     Parameters
     ----------
@@ -37,40 +37,25 @@ class SiteCorrection:
 
     def __init__(self, model: SiteModel) -> None:
         self.model, self.scratch = model, Scratch()
-        self._site, n_strips = -1, -(-len(model.sd) // STRIP)
-        self._expected = np.zeros((n_strips, 1 + len(model.slopes), STRIP))
-        for strip in range(n_strips):
-            block = self._block(strip)
-            self._expected[strip, 0, : block.stop - block.start] = model.intercept[block]
-            self._expected[strip, 1:, : block.stop - block.start] = model.slopes[:, block]
+        n_strips = -(-len(model.sd) // STRIP)
+        self._sites = [-1] * n_strips
+        self._factor = np.ones((n_strips, STRIP))
+        self._lines = np.zeros((n_strips, 1 + len(model.slopes), STRIP))
 
     @property
     def strips(self) -> range:
         """Numbers of the strips of voxels; each may be corrected in another thread."""
-        return range(len(self._expected))
-
-    def turn_to(self, site: int) -> None:
-        """Go on with the maps of another site.
-
-        Parameters
-        ----------
-        site : int
-            Number of the site; not that of the reference.
-        """
-        if site == self._site:
-            return
-        effects, self._site = self.model.effects, site
-        self._factor = 1.0 / np.sqrt(effects.variance[site])
-        self._shift = self.model.sd * effects.shift[site]
-        self._shift *= self._factor
+        return range(len(self._lines))
 
     def correct(
-        self, strip: int, table: NDArray[Any], places: list[int], covariates: Array
+        self, site: int, strip: int, table: NDArray[Any], places: list[int], covariates: Array
     ) -> None:
         """Correct a strip of some maps.
 
         Parameters
         ----------
+        site : int
+            Number of their site; not that of the reference.
         strip : int
             Number of the strip.
         table : ndarray of shape (n_maps, n_voxels)
@@ -80,33 +65,30 @@ class SiteCorrection:
         covariates : ndarray of shape (16, n_columns)
             Design row of each place; anything where there is no map.
         """
-        block, follow = self._block(strip), places[-1] == len(places) - 1
-        of_maps = slice(len(places)) if follow else places
-        width = block.stop - block.start
-        measured = table[:, block]
-        constant = np.flatnonzero(self.model.sd[block] == 0)
-        unchanged = measured[:, constant]
-        expected = self._expect("expected", strip, covariates)[of_maps, :width]
+        if self._sites[strip] != site:
+            self._turn(strip, site)
+        measured = table[:, self._block(strip)]
+        rows = np.column_stack([np.ones(PLACES), covariates])
+        added = np.matmul(rows, self._lines[strip], out=self._room("added", (PLACES, STRIP)))
+        follow = places[-1] == len(places) - 1
+        added = added[slice(len(places)) if follow else places, : measured.shape[1]]
         values = self._room("values", measured.shape)
         values[...] = measured
-        values -= expected
-        values *= self._factor[block]
-        values -= self._shift[block]
-        if self.model.removed.any():
-            kept = self.model.kept(covariates)
-            expected = self._expect("kept", strip, kept)[of_maps, :width]
-        values += expected
+        values *= self._factor[strip, : measured.shape[1]]
+        values += added
         measured[...] = values
-        measured[:, constant] = unchanged
+
+    def _turn(self, strip: int, site: int) -> None:
+        block = self._block(strip)
+        factor, lines = affine_maps(self.model, block, slice(site, site + 1))
+        constant = self.model.passed_through[block]
+        factor[:, constant], lines[..., constant] = 1.0, 0.0
+        width = factor.shape[1]
+        self._factor[strip, :width], self._lines[strip, :, :width] = factor[0], lines[:, 0]
+        self._sites[strip] = site
 
     def _block(self, strip: int) -> slice:
         return slice(strip * STRIP, min((strip + 1) * STRIP, len(self.model.sd)))
-
-    def _expect(self, purpose: str, strip: int, covariates: Array) -> Array:
-        """What is expected of all places, without site effects."""
-        rows = np.column_stack([np.ones(PLACES), covariates])
-        found = self._room(purpose, (PLACES, STRIP))
-        return np.matmul(rows, self._expected[strip], out=found)
 
     def _room(self, purpose: str, shape: tuple[int, int]) -> Array:
         room = self.scratch.room(purpose, 8 * shape[0] * shape[1])

@@ -85,8 +85,7 @@ class SiteSums:
         if first:
             self.mean[columns] = values[0]
         deviations = self._room("deviations", values.shape)
-        deviations[...] = values
-        deviations -= self.mean[columns]
+        np.subtract(values, self.mean[columns], out=deviations)
         products = self._room("products", (len(covariates), values.shape[1]))
         np.matmul(covariates, deviations, out=products)
         squares = np.einsum("ij,ij->j", deviations, deviations)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
@@ -135,7 +136,6 @@ class Corrector:
     ) -> None:
         self.pool, self.estimator, self.design = pool, estimator, design
         self.otherwise = otherwise
-        self.correction: SiteCorrection | None = None
 
     def harmonized(self, table: Table, block: Block) -> Table:
         """Harmonize a block.
@@ -157,21 +157,22 @@ class Corrector:
         if block.site == self.estimator.model_.reference:
             return table
         assert self.design is not None  # a plain ComBat has one
-        correction = self._correction_of(block.site)
         covariates = np.zeros((PLACES, self.design.shape[1]))
         covariates[block.places] = self.design[block.taken]
-
-        def correct(strip: int) -> None:
-            correction.correct(strip, table, block.places, covariates)
-
-        list(self.pool.map(correct, correction.strips))
+        correct = partial(
+            self.correction.correct,
+            block.site,
+            table=table,
+            places=block.places,
+            covariates=covariates,
+        )
+        list(self.pool.map(correct, self.correction.strips))
         return table
 
-    def _correction_of(self, site: int) -> SiteCorrection:
-        if self.correction is None:
-            self.correction = SiteCorrection(self.estimator.model_)
-        self.correction.turn_to(site)
-        return self.correction
+    @cached_property
+    def correction(self) -> SiteCorrection:
+        """Made when the first map is to be corrected."""
+        return SiteCorrection(self.estimator.model_)
 
 
 class Writer:
