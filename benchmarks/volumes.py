@@ -57,9 +57,9 @@ corrected; isoscan keeps up to 256 MB of them, so that of {kept} maps none is re
 memory** is that of the whole process.
 
 A process does the job {calls} times and keeps the memory that it has freed; time is the median
-without the first. Memory that was not touched for a while costs more than the work where a host
-takes it back, as the one of this computer does: touching 512 MB took 1.19 s there, and 0.06 s when
-repeated at once.
+without the first. The other programs do it once. Memory that was not touched for a while costs more
+than the work where a host takes it back, as the one of this computer does: touching 512 MB took
+1.19 s there, and 0.06 s when repeated at once.
 
 isoscan also writes the model and maps of the site effects. neuroHarmonize (its functions for NIfTI
 images) also writes the expected map beside every map. neuroCombat has no functions for images:
@@ -208,18 +208,19 @@ def distance(theirs: NDArray[np.float64], ours: NDArray[np.float64]) -> float:
     return float((np.abs(theirs - ours) / ours.std(axis=0)).max())
 
 
-def measure(job: Callable[[Maps, Path], list[Path]], maps: Maps, folder: Path) -> Facts:
-    """Do the job on a few maps, then several times on all."""
-    few = Maps(maps.folder, maps.people.head(WARM_UP))
-    job(few, folder / "few")
+def measure(name: str, maps: Maps, folder: Path) -> Facts:
+    """Do a job on a few maps, then on all; several times, if it does not take long."""
+    job, calls = JOBS[name], 1 + TIMED if name in (LIMIT, OURS) else 1
+    job(Maps(maps.folder, maps.people.head(WARM_UP)), folder / "few")
     settle_memory()
     walls, cpus = [], []
-    for turn in range(1 + TIMED):
+    for turn in range(calls):
         cpu, wall = time.process_time(), time.perf_counter()
         job(maps, folder / f"all-{turn}")
         walls.append(time.perf_counter() - wall)
         cpus.append(time.process_time() - cpu)
-    times = {"wall": median(walls[1:]), "cpu": median(cpus[1:]), "first": walls[0]}
+    timed = slice(1 if calls > 1 else 0, None)
+    times = {"wall": median(walls[timed]), "cpu": median(cpus[timed]), "first": walls[0]}
     return times | {"peak": resident("VmHWM"), "load": os.getloadavg()[0]}
 
 
@@ -293,7 +294,7 @@ def main() -> int:
     maps = Maps.read(Path(folder), int(n_maps))
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as output, contextlib.redirect_stdout(io.StringIO()):
-        found = measure(JOBS[name], maps, Path(output))
+        found = measure(name, maps, Path(output))
         results = sorted(Path(output, "all-0").glob("sub-*.nii.gz"))
         results = [path for path in results if "reference_mean" not in path.name]
         np.save(sample, sample_of(results, maps.mask))
