@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
+from isoscan.combat.citing import methods_text
 from isoscan.combat.estimators import ComBat
 from isoscan.combat.fitted import FittedSites
 from isoscan.combat.parts import from_parts, to_parts
 from isoscan.design.covariates import as_numbers
-from isoscan.design.matrix import require_covariates
-from isoscan.errors import DataError, SiteLabelError, count
+from isoscan.design.requirements import require_covariates
+from isoscan.errors import DataError, SiteLabelError
 
 Step = str | tuple[str, ComBat]
 SITES = "site"
@@ -173,8 +175,11 @@ class StepwiseComBat(FittedSites, OneToOneFeatureMixin, TransformerMixin, BaseEs
             f"Effects were removed one after the other, each by a ComBat of its own: "
             f"{', then '.join(names)}."
         )
-        steps = zip(names, self.models_, strict=True)
-        return [opening, *(text for name, model in steps for text in _step_text(name, model))]
+        texts = [
+            methods_text(model, None if name == SITES else name)
+            for name, model in zip(names, self.models_, strict=True)
+        ]
+        return [opening, *chain.from_iterable(texts)]
 
     def _plan(self) -> list[tuple[str, ComBat]]:
         steps = [self.steps] if isinstance(self.steps, str) else list(self.steps)
@@ -235,18 +240,6 @@ def _labels(column: str, sites: Any, covariates: pd.DataFrame | None) -> Any:
     name = rounded.group(1)
     values = as_numbers(require_covariates(covariates, [name])[name], name)
     return values.round().astype(int).astype(str)
-
-
-def _step_text(column: str, model: ComBat) -> list[str]:
-    """Methods of one step, in the words of its variable."""
-    if column == SITES:
-        return model.methods_text_
-    groups = [
-        f"{count(model.sites_, 'site')} were",
-        f"{count(model.sites_, 'group')} of {column} were",
-    ]
-    texts = [text.replace(groups[0], groups[1]) for text in model.methods_text_]
-    return [re.sub(r"\bsite\b", "group", text) for text in texts]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from isoscan.design.matrix import require_covariates
+from isoscan.design.requirements import require_covariates
 from isoscan.errors import (
     ConfoundingWarning,
     ConvergenceWarning,

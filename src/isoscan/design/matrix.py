@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 
 from isoscan.design.covariates import Covariate, learn_covariate
 from isoscan.design.formula import parse_formula, variables, variables_in_categories
-from isoscan.errors import (
-    ConstantTermError,
-    ExtrapolationWarning,
-    FormulaError,
-    MissingCovariateError,
-    TooManyTermsError,
-    count,
-    name_some,
+from isoscan.design.requirements import (
+    refuse_constant_columns,
+    refuse_constant_covariates,
+    refuse_many_columns,
+    require_covariates,
 )
+from isoscan.design.state import plain, restored
+from isoscan.errors import ExtrapolationWarning, FormulaError, count, name_some
 
 
 @dataclass(frozen=True)
@@ -125,10 +124,10 @@ class Design:
         covariates: dict[str, Covariate],
         table: pd.DataFrame,
     ) -> tuple[Design, NDArray[np.float64]]:
-        _refuse_constant_covariates(covariates, len(table))
+        refuse_constant_covariates(covariates, len(table))
         spec, values = _materialize(ModelSpec(formula=parsed), _encode(covariates, table), formula)
-        _refuse_many_columns(spec.column_names, len(table))
-        _refuse_constant_columns(spec.column_names, values)
+        refuse_many_columns(spec.column_names, len(table))
+        refuse_constant_columns(spec.column_names, values)
         design = cls(
             formula=formula,
             covariates=covariates,
@@ -260,7 +259,7 @@ class Design:
             "covariates": {name: item.to_json() for name, item in self.covariates.items()},
             "columns": list(self.columns),
             "terms": self.terms,
-            "state": _plain(self.state),
+            "state": plain(self.state),
         }
 
     @classmethod
@@ -291,41 +290,8 @@ class Design:
             },
             columns=tuple(facts["columns"]),
             terms={term: list(positions) for term, positions in facts["terms"].items()},
-            state=_restored(facts["state"]),
+            state=restored(facts["state"]),
         )
-
-
-def require_covariates(table: pd.DataFrame | None, names: list[str]) -> pd.DataFrame:
-    """Refuse a table that lacks a covariate.
-
-    Parameters
-    ----------
-    table : DataFrame or None
-        Covariates.
-    names : list of str
-        Those that are needed.
-
-    Returns
-    -------
-    DataFrame
-        The table.
-
-    Raises
-    ------
-    MissingCovariateError
-        Naming what is absent.
-    """
-    present: list[str] = [] if table is None else [str(name) for name in table.columns]
-    absent = [name for name in names if name not in present]
-    if absent or table is None:
-        given = (
-            f"The table has {name_some(present, 8)}." if present else "No covariates were given."
-        )
-        raise MissingCovariateError(
-            f"{count(absent, 'covariate')} of the formula not found: {name_some(absent)}. {given}",
-            covariates=absent,
-        )
-    return table
 
 
 def _encode(covariates: Mapping[str, Covariate], table: pd.DataFrame) -> pd.DataFrame:
@@ -361,63 +327,3 @@ def _materialize(
             formula=formula,
         )
     return matrix.model_spec, values
-
-
-def _refuse_constant_covariates(covariates: Mapping[str, Covariate], n_scans: int) -> None:
-    for name, covariate in covariates.items():
-        if covariate.levels is not None and len(covariate.levels) < 2:
-            value: object = f"'{covariate.levels[0]}'"
-        elif covariate.levels is None and covariate.low == covariate.high:
-            value = f"{covariate.low:g}"
-        else:
-            continue
-        raise ConstantTermError(
-            f"'{name}' is {value} for all {count(n_scans, 'scan')}: its effect cannot be "
-            f"estimated. Drop it from the formula.",
-            covariate=name,
-        )
-
-
-def _refuse_many_columns(names: tuple[str, ...], n_scans: int) -> None:
-    if len(names) > n_scans:
-        raise TooManyTermsError(
-            f"{len(names)} columns for {count(n_scans, 'scan')}: nothing is left to measure the "
-            f"noise. Is a continuous covariate declared a category?",
-            columns=len(names),
-            scans=n_scans,
-        )
-
-
-def _refuse_constant_columns(names: tuple[str, ...], values: NDArray[np.float64]) -> None:
-    for name, column in zip(names[1:], values.T[1:], strict=True):
-        if np.ptp(column) == 0:
-            raise ConstantTermError(
-                f"'{name}' is {column[0]:g} for every scan: its effect cannot be estimated. "
-                f"Drop it from the formula.",
-                covariate=name,
-            )
-
-
-def _plain(state: Any) -> Any:
-    """Formulaic's state in types that JSON knows; keys may be integers."""
-    if isinstance(state, Mapping):
-        return {"pairs": [[_plain(key), _plain(value)] for key, value in state.items()]}
-    if isinstance(state, np.ndarray):
-        return {"array": state.tolist()}
-    if isinstance(state, np.generic):
-        return state.item()
-    if isinstance(state, list | tuple):
-        return [_plain(item) for item in state]
-    if state is None or isinstance(state, str | bool | int | float):
-        return state
-    raise FormulaError(f"a transformation keeps a {type(state).__name__}, which cannot be saved.")
-
-
-def _restored(plain: Any) -> Any:
-    if isinstance(plain, Mapping):
-        if "array" in plain:
-            return np.asarray(plain["array"], dtype=float)
-        return {_restored(key): _restored(value) for key, value in plain["pairs"]}
-    if isinstance(plain, list):
-        return [_restored(item) for item in plain]
-    return plain

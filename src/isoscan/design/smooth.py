@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from isoscan.design.covariates import Covariate, as_numbers
-from isoscan.design.matrix import Design, require_covariates
+from isoscan.design.matrix import Design
+from isoscan.design.requirements import require_covariates
 from isoscan.design.splines import Spline, require_smoothable
 from isoscan.errors import (
     ExtrapolationError,

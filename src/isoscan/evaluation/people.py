@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isoscan.description.plain import Facts
 from isoscan.design.covariates import as_numbers
-from isoscan.design.matrix import require_covariates
+from isoscan.design.requirements import require_covariates
 from isoscan.errors import MissingValuesError, MixedModelError, count, name_some
 from isoscan.labels import as_labels
 

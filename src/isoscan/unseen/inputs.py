@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from isoscan.design.covariates import Covariate, learn_covariate
-from isoscan.design.matrix import require_covariates
+from isoscan.design.requirements import require_covariates
 from isoscan.errors import ConstantFeatureWarning, DataError, MissingValuesError, count, name_some
 from isoscan.tables.align import align_rows, require_unique
 from isoscan.unseen.metrics import (

@@ -11,7 +11,7 @@ import pandas as pd
 
 from isoscan.combat.inputs import match_rows
 from isoscan.design.covariates import as_numbers
-from isoscan.design.matrix import require_covariates
+from isoscan.design.requirements import require_covariates
 from isoscan.errors import DataError, MissingValuesError, TooFewScansError, count
 from isoscan.labels import as_labels
 from isoscan.tables.align import align_rows, require_unique

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isoscan.combat.inputs import match_rows
 from isoscan.design.covariates import as_numbers
-from isoscan.design.matrix import require_covariates
+from isoscan.design.requirements import require_covariates
 from isoscan.errors import DataError, MissingColumnError, name_some
 from isoscan.labels import as_labels
 from isoscan.report.boxes import STATISTICS, summarize_boxes
