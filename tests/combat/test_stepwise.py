@@ -67,7 +67,13 @@ def test_what_a_model_tells_of_itself_is_of_all_steps(cohort):
     assert model.site_effects_.groupby("step").size().to_dict() == {"sex": 20, "site": 30}
     assert model.sites_ == ["SITE01", "SITE02", "SITE03"]
     assert model.methods_text_[0].endswith("sex, then site.")
-    assert len(model.methods_text_) == 3
+    _, of_sex, of_site = model.methods_text_
+    assert "from 2 groups of sex were" in of_sex
+    assert "regressed on sex." in of_sex
+    assert "of each group's deviations" in of_sex
+    assert "typical of the group" in of_sex
+    assert "site" not in of_sex
+    assert "from 3 sites were" in of_site
     assert model.get_feature_names_out().tolist() == list(cohort.measures.columns)
 
 

@@ -84,13 +84,15 @@ def citations(model: FittedSites) -> list[dict[str, str]]:
     return [{"key": key, "text": CITATIONS[key][0], "doi": CITATIONS[key][1]} for key in keys]
 
 
-def methods_text(model: FittedSites) -> list[str]:
+def methods_text(model: FittedSites, column: str | None = None) -> list[str]:
     """Describe what a fitted model did, for the methods section of a paper.
 
     Parameters
     ----------
     model : FittedSites
         A fitted model.
+    column : str, optional
+        Variable whose groups took the place of sites.
 
     Returns
     -------
@@ -98,17 +100,19 @@ def methods_text(model: FittedSites) -> list[str]:
         Paragraphs.
     """
     n_scans = sum(model.scans_per_site_.values())
-    name = type(model).__name__
+    name, one = type(model).__name__, "site" if column is None else "group"
+    expected = model.expectation_text(column or "site")
+    groups = count(model.sites_, one) + ("" if column is None else f" of {column}")
     opening = (
         f"{count(model.n_features_in_, 'measure')} of {count(n_scans, 'scan')} from "
-        f"{count(model.sites_, 'site')} were harmonized with {NAMES.get(name, name)} "
-        f"({_authors(model)}), {_covariates(model)}. {model.expectation_text_} The "
+        f"{groups} were harmonized with {NAMES.get(name, name)} "
+        f"({_authors(model)}), {_covariates(model)}. {expected} The "
         f"{'median' if model.robust else 'mean'} (shift)"
         + ("" if model.mean_only else f" and {_spread(model)} (scale)")
-        + " of each site's deviations were estimated, "
+        + f" of each {one}'s deviations were estimated, "
     )
-    parts = (_shrinkage(model), model.further_text_, _subset(model), _reference(model))
-    return [opening + " ".join(part for part in (*parts, _left_alone(model)) if part)]
+    parts = (_shrinkage(model, one), model.further_text_, _subset(model), _reference(model, one))
+    return [opening + " ".join(part for part in (*parts, _left_alone(model, one)) if part)]
 
 
 def _authors(model: FittedSites) -> str:
@@ -137,17 +141,17 @@ def _listed(terms: Any) -> list[str]:
     return [terms] if isinstance(terms, str) else list(terms)
 
 
-def _shrinkage(model: FittedSites) -> str:
+def _shrinkage(model: FittedSites, one: str) -> str:
     if model.prior is None:
         return "and removed without shrinkage."
     if model.prior == "nonparametric":
         return (
-            "shrunk towards those of the site's other measures by non-parametric empirical "
+            f"shrunk towards those of the {one}'s other measures by non-parametric empirical "
             "Bayes, and removed."
         )
     stop = "iterated to the fixed point" if model.convergence == "full" else model.stop_text_
     return (
-        "shrunk towards what is typical of the site by parametric empirical Bayes "
+        f"shrunk towards what is typical of the {one} by parametric empirical Bayes "
         f"({stop}), and removed."
     )
 
@@ -158,16 +162,16 @@ def _subset(model: FittedSites) -> str:
     return f"Estimates rest on the scans with {model.fit_on}, and were applied to all."
 
 
-def _reference(model: FittedSites) -> str:
+def _reference(model: FittedSites, one: str) -> str:
     if model.reference is None:
         return ""
-    return f"Site {model.reference} was the reference and was left unchanged."
+    return f"{one.capitalize()} {model.reference} was the reference and was left unchanged."
 
 
-def _left_alone(model: FittedSites) -> str:
+def _left_alone(model: FittedSites, one: str) -> str:
     if not model.passed_through_:
         return ""
     return (
-        f"{count(model.passed_through_, 'measure')} without variation within sites passed "
+        f"{count(model.passed_through_, 'measure')} without variation within {one}s passed "
         f"through: {name_some(model.passed_through_, 8)}."
     )

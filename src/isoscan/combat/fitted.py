@@ -135,9 +135,19 @@ class FittedSites:
         check_is_fitted(self, "model_")
         return methods_text(self)
 
-    @property
-    def expectation_text_(self) -> str:
-        """Sentence on what is expected of a scan."""
+    def expectation_text(self, batch: str = "site") -> str:
+        """Say in a sentence what is expected of a scan.
+
+        Parameters
+        ----------
+        batch : str
+            Name of the batch variable.
+
+        Returns
+        -------
+        str
+            For the methods section of a paper.
+        """
         curves = (
             ", with curves as penalised cubic splines whose smoothness was chosen for each measure "
             "by restricted maximum likelihood"
@@ -145,7 +155,7 @@ class FittedSites:
             else ""
         )
         covariates = "the covariates and on " if self._design().columns else ""
-        return f"Each measure was regressed on {covariates}site{curves}."
+        return f"Each measure was regressed on {covariates}{batch}{curves}."
 
     @property
     def citations_(self) -> list[dict[str, str]]:

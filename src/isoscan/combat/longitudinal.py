@@ -149,12 +149,22 @@ class LongitudinalComBat(SiteHarmonizer):
             {**columns, "residual": model.residual_variance, "singular": model.singular}
         )
 
-    @property
-    def expectation_text_(self) -> str:
-        """Sentence on what is expected of a scan."""
+    def expectation_text(self, batch: str = "site") -> str:
+        """Say in a sentence what is expected of a scan.
+
+        Parameters
+        ----------
+        batch : str
+            Name of the batch variable.
+
+        Returns
+        -------
+        str
+            For the methods section of a paper.
+        """
         slope = f" and random slope of {self.slope}" if self.slope else ""
         return (
-            f"Each measure was regressed on the covariates and on site, with a random intercept"
+            f"Each measure was regressed on the covariates and on {batch}, with a random intercept"
             f"{slope} per subject, by restricted maximum likelihood."
         )
 
