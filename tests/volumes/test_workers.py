@@ -87,6 +87,30 @@ def test_a_worker_may_die(client, job, calm, tmp_path, stage):
     assert left[0] >= 9 and contents(tmp_path) == contents(calm)
 
 
+@pytest.mark.parametrize("stage", ["fit", "apply"])
+def test_the_only_worker_may_be_replaced(job, calm, tmp_path, stage):
+    distributed = pytest.importorskip("distributed")
+    paths, people, mask = job
+    replaced = []
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+
+        def progress(now, done, total):
+            if now == stage and done == 1 and not replaced:
+                replaced.extend(client.run(os.getpid).values())
+                cluster.scale(2)
+                client.wait_for_workers(2)
+                os.kill(replaced[0], signal.SIGKILL)
+
+        asked = {"mask": mask, "preserve": "age + C(sex)", "progress": progress}
+        harmonize_with_dask(paths, people, tmp_path, client=client, **asked)
+    assert len(replaced) == 1 and contents(tmp_path) == contents(calm)
+
+
 def test_a_stopped_run_is_taken_up(client, job, tmp_path):
     paths, people, mask = job
     written, _ = harmonize_with_dask(paths, people, tmp_path, client=client, mask=mask)

@@ -68,6 +68,33 @@ def connected(client: Any) -> Iterator[Any]:
         ) from None
 
 
+def share(client: Any, value: Any) -> Any:
+    """Hand something to the workers that many tasks need.
+
+    It becomes a task itself: what a client scatters is lost for good when the workers that hold
+    it die, and everything that needs it is cancelled.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    value : object
+        What tasks need.
+
+    Returns
+    -------
+    distributed.Future
+        To be given to tasks.
+    """
+    config = import_module("dask.config")
+    with config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
+        return client.submit(_itself, value, pure=False)
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
 def on_workers(client: Any) -> Run:
     """Make what works on pieces of a stack on the workers.
 
@@ -83,7 +110,7 @@ def on_workers(client: Any) -> Run:
     """
 
     def run(work: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
-        [shared] = client.scatter([work], broadcast=True)
+        shared = share(client, work)
         tasks = [client.submit(_call, shared, item, pure=False) for item in items]
         for task in tasks:
             yield task.result()

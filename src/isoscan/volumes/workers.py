@@ -26,7 +26,7 @@ from isoscan.nifti.sources import Source
 from isoscan.tables.write import write_atomically
 from isoscan.volumes.apply import Outside, harmonize_sources, labels_of
 from isoscan.volumes.bids import describe_results
-from isoscan.volumes.cluster import connected, on_workers
+from isoscan.volumes.cluster import connected, on_workers, share
 from isoscan.volumes.coverage import Missing
 from isoscan.volumes.damaged import Bad, all_named, list_damaged
 from isoscan.volumes.fit import finish_fit, space_of
@@ -206,7 +206,7 @@ def _gather_all(
 ) -> Gathered:
     """Gather moments on the workers, and merge them there."""
     sources, dtype = [job.sources[row] for row in rows], common_dtype(job.sources)
-    [shared] = client.scatter([_Shared(scans, job.mask.voxels)], broadcast=True)
+    shared = share(client, _Shared(scans, job.mask.voxels))
     blocks, tasks = blocks_of(scans), []
     for start in range(0, len(blocks), BLOCKS_PER_TASK):
         group = blocks[start : start + BLOCKS_PER_TASK]
@@ -281,7 +281,7 @@ def _apply(
     """Harmonize what is not done yet, and note what was written."""
     order = np.argsort(labels_of(job.people, site).astype(str), kind="stable").tolist()
     todo = [row for row in order if not results.is_done(row)]
-    [shared] = client.scatter([model], broadcast=True)
+    shared = share(client, model)
     tasks = []
     for start in range(0, len(todo), MAPS_PER_TASK):
         rows = todo[start : start + MAPS_PER_TASK]
