@@ -3,7 +3,7 @@
     ISOSCAN_SHARED=folder python validation/unseen/abide.py [--strategy ratio] [--draws 4]
         [--recipe]
 
-With --recipe, the published recipe stands in the same table; it takes an hour.
+With --recipe, the published recipe stands in the same table; it takes a quarter of an hour.
 
 The folder holds data/abide: FreeSurfer tables, MRIQC's group table and participants.tsv.
 """

@@ -101,7 +101,7 @@ def methods_text(model: FittedSites, column: str | None = None) -> list[str]:
     """
     n_scans = sum(model.scans_per_site_.values())
     name, one = type(model).__name__, "site" if column is None else "group"
-    expected = model.expectation_text(column or "site")
+    expected = model._expectation(column or "site")
     groups = count(model.sites_, one) + ("" if column is None else f" of {column}")
     opening = (
         f"{count(model.n_features_in_, 'measure')} of {count(n_scans, 'scan')} from "

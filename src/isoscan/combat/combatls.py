@@ -115,19 +115,7 @@ class ComBatLS(SiteHarmonizer):
         self.fit_on = fit_on
         self.n_jobs = n_jobs
 
-    def expectation_text(self, batch: str = "site") -> str:
-        """Say in a sentence what is expected of a scan.
-
-        Parameters
-        ----------
-        batch : str
-            Name of the batch variable.
-
-        Returns
-        -------
-        str
-            For the methods section of a paper.
-        """
+    def _expectation(self, batch: str) -> str:
         return (
             f"Mean and logarithm of the standard deviation of each measure were regressed on "
             f"covariates (the latter on {self.scale or self.preserve or 'none'}), the mean also on "

@@ -135,19 +135,13 @@ class FittedSites:
         check_is_fitted(self, "model_")
         return methods_text(self)
 
-    def expectation_text(self, batch: str = "site") -> str:
-        """Say in a sentence what is expected of a scan.
+    @property
+    def expectation_text_(self) -> str:
+        """Sentence on what is expected of a scan."""
+        return self._expectation("site")
 
-        Parameters
-        ----------
-        batch : str
-            Name of the batch variable.
-
-        Returns
-        -------
-        str
-            For the methods section of a paper.
-        """
+    def _expectation(self, batch: str) -> str:
+        """The same, with the name of what took the place of sites."""
         curves = (
             ", with curves as penalised cubic splines whose smoothness was chosen for each measure "
             "by restricted maximum likelihood"

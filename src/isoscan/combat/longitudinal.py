@@ -149,19 +149,7 @@ class LongitudinalComBat(SiteHarmonizer):
             {**columns, "residual": model.residual_variance, "singular": model.singular}
         )
 
-    def expectation_text(self, batch: str = "site") -> str:
-        """Say in a sentence what is expected of a scan.
-
-        Parameters
-        ----------
-        batch : str
-            Name of the batch variable.
-
-        Returns
-        -------
-        str
-            For the methods section of a paper.
-        """
+    def _expectation(self, batch: str) -> str:
         slope = f" and random slope of {self.slope}" if self.slope else ""
         return (
             f"Each measure was regressed on the covariates and on {batch}, with a random intercept"

@@ -5,7 +5,11 @@ New memory for every map costs the operating system as much work as inflating a 
 
 from __future__ import annotations
 
+import math
 import threading
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 class Scratch(threading.local):
@@ -40,3 +44,20 @@ class Scratch(threading.local):
         if part is None or len(part) < n_bytes:
             part = self._parts[purpose] = bytearray(n_bytes)
         return memoryview(part)[:n_bytes]
+
+    def array(self, purpose: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """Memory of the calling thread, for numbers in double precision.
+
+        Parameters
+        ----------
+        purpose : str
+            What it is for.
+        shape : tuple of int
+            How many.
+
+        Returns
+        -------
+        ndarray
+            With whatever was there before.
+        """
+        return np.frombuffer(self.room(purpose, 8 * math.prod(shape))).reshape(shape)

@@ -72,7 +72,7 @@ def _unseen_text(model: Any) -> str:
     text = (
         f"A ComBat of {count(int(sum(reference.scans_per_site_.values())), 'scan')} from "
         f"{count(reference.sites_, 'scanner')} gave the expectation for each person and the shift "
-        f"of each scanner.{total} {reference.expectation_text()} A ridge regression predicted the "
+        f"of each scanner.{total} {reference.expectation_text_} A ridge regression predicted the "
         f"shift from single scans, by the deviations of {' and '.join(seen)} from expectation. "
         f"It was tuned by leaving out one scanner after the other, people of a scanner keeping at "
         f"least {model.keep:.0%} of correlation and spread. "

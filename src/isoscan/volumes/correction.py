@@ -69,10 +69,12 @@ class SiteCorrection:
             self._turn(strip, site)
         measured = table[:, self._block(strip)]
         rows = np.column_stack([np.ones(PLACES), covariates])
-        added = np.matmul(rows, self._lines[strip], out=self._room("added", (PLACES, STRIP)))
+        added = np.matmul(
+            rows, self._lines[strip], out=self.scratch.array("added", (PLACES, STRIP))
+        )
         follow = places[-1] == len(places) - 1
         added = added[slice(len(places)) if follow else places, : measured.shape[1]]
-        values = self._room("values", measured.shape)
+        values = self.scratch.array("values", measured.shape)
         values[...] = measured
         values *= self._factor[strip, : measured.shape[1]]
         values += added
@@ -89,7 +91,3 @@ class SiteCorrection:
 
     def _block(self, strip: int) -> slice:
         return slice(strip * STRIP, min((strip + 1) * STRIP, len(self.model.sd)))
-
-    def _room(self, purpose: str, shape: tuple[int, int]) -> Array:
-        room = self.scratch.room(purpose, 8 * shape[0] * shape[1])
-        return np.frombuffer(room, np.float64).reshape(shape)

@@ -284,12 +284,20 @@ class VolumeModel:
         dict of {str: Nifti1Image}
             Images by name, such as ``site-KCL_shift``.
         """
-        shape, fields = self.grid.shape, self.header.fields
-        found = {}
+        fields = self.header.fields
+        return {name: Nifti1Image(whole, None, fields) for name, whole in self.effects_whole()}
+
+    def effects_whole(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """The same numbers as whole maps, one after the other.
+
+        Yields
+        ------
+        tuple of str and ndarray of the shape of the grid
+            Name and map; NaN outside the mask.
+        """
         for name, values in chain.from_iterable(part.items() for part in self.effects_inside()):
             flat = spread_out(values.astype(np.float32), self.mask.voxels, self.grid.n_voxels)
-            found[name] = Nifti1Image(flat.reshape(shape, order="F"), None, fields)
-        return found
+            yield name, flat.reshape(self.grid.shape, order="F")
 
     def effects_inside(self) -> Iterator[dict[str, NDArray[np.float64]]]:
         """The same numbers for the voxels of the mask, in storage order.

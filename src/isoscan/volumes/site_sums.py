@@ -84,9 +84,10 @@ class SiteSums:
     ) -> None:
         if first:
             self.mean[columns] = values[0]
-        deviations = self._room("deviations", values.shape)
-        np.subtract(values, self.mean[columns], out=deviations)
-        products = self._room("products", (len(covariates), values.shape[1]))
+        deviations = self.scratch.array("deviations", values.shape)
+        deviations[...] = values  # faster than to subtract and convert in one call
+        deviations -= self.mean[columns]
+        products = self.scratch.array("products", (len(covariates), values.shape[1]))
         np.matmul(covariates, deviations, out=products)
         squares = np.einsum("ij,ij->j", deviations, deviations)
         if first:
@@ -96,10 +97,6 @@ class SiteSums:
             self.total[columns] += products[0]
             self.cross[:, columns] += products[1:]
             self.squares[columns] += squares
-
-    def _room(self, purpose: str, shape: tuple[int, ...]) -> Array:
-        room = self.scratch.room(purpose, 8 * shape[0] * shape[1])
-        return np.frombuffer(room, np.float64).reshape(shape)
 
     def finish(self, tile: int, moments: VoxelMoments) -> None:
         """Turn the sums of a tile into moments; nothing can be added any more.

@@ -283,8 +283,7 @@ def _add_maps_of(group: Any, model: VolumeModel) -> None:
     inside[model.mask.voxels] = 1
     group.create_array(MASK, data=inside.reshape(shape, order="F"), dimension_names=names)
     effects = group.create_group(EFFECTS)
-    for name, image in model.effect_maps().items():
-        values = np.asanyarray(image.dataobj)
+    for name, values in model.effects_whole():
         effects.create_array(name, data=values, dimension_names=names, fill_value=np.nan)
 
 
