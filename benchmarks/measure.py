@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -76,12 +77,12 @@ def measure(comparison: Comparison, package: Package, size: Size) -> tuple[dict[
     job = package.prepare(people)
     table = make_table(package, size, people)
     baseline = settle_memory()
-    result, wall, cpu = timed(job, table)
+    result, wall, cpu = timed(job.call, table)
     extra = resident("VmHWM") - baseline - getattr(result, "nbytes", 0)
     walls, cpus = [wall], [cpu]
     for _ in range(package.timed):
         del result
-        result, wall, cpu = timed(job, table)
+        result, wall, cpu = timed(job.call, table)
         walls.append(wall)
         cpus.append(cpu)
     if package.timed:
@@ -100,10 +101,10 @@ def measure(comparison: Comparison, package: Package, size: Size) -> tuple[dict[
     return measured, found[:, features] / by_scan[:, : found.shape[1]][:, features].std(axis=0)
 
 
-def timed(job: Job, table: Table) -> tuple[Any, float, float]:
+def timed(call: Callable[..., Any], *arguments: Any) -> tuple[Any, float, float]:
     """Make the call; return its result, wall time and processor time."""
     cpu, wall = time.process_time(), time.perf_counter()
-    result = job.call(table)
+    result = call(*arguments)
     return result, time.perf_counter() - wall, time.process_time() - cpu
 
 

@@ -15,7 +15,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
@@ -31,7 +30,7 @@ import pandas as pd
 from comparison import count_cores
 from machine import describe_machine, write_versions
 from maps import NUMBERS, Maps, Shape, write_maps
-from measure import resident, settle_memory
+from measure import resident, settle_memory, timed
 from numpy.typing import NDArray
 
 Facts = dict[str, Any]
@@ -185,9 +184,12 @@ def compare(maps: Maps, n_maps: int, rounds: int, *, peers: bool) -> Facts:
             for name in jobs:
                 arguments = [name, str(maps.folder), str(n_maps), str(sample)]
                 command = [sys.executable, __file__, *arguments]
-                environment = os.environ | KEEPING
                 done = subprocess.run(
-                    command, stdout=subprocess.PIPE, text=True, check=True, env=environment
+                    command,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    check=True,
+                    env=os.environ | KEEPING,
                 )
                 runs[name].append(json.loads(done.stdout))
                 samples[name] = np.load(sample)
@@ -213,14 +215,9 @@ def measure(name: str, maps: Maps, folder: Path) -> Facts:
     job, calls = JOBS[name], 1 + TIMED if name in (LIMIT, OURS) else 1
     job(Maps(maps.folder, maps.people.head(WARM_UP)), folder / "few")
     settle_memory()
-    walls, cpus = [], []
-    for turn in range(calls):
-        cpu, wall = time.process_time(), time.perf_counter()
-        job(maps, folder / f"all-{turn}")
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.process_time() - cpu)
-    timed = slice(1 if calls > 1 else 0, None)
-    times = {"wall": median(walls[timed]), "cpu": median(cpus[timed]), "first": walls[0]}
+    runs = [timed(job, maps, folder / f"all-{turn}")[1:] for turn in range(calls)]
+    walls, cpus = zip(*(runs[1:] or runs), strict=True)
+    times = {"wall": median(walls), "cpu": median(cpus), "first": runs[0][0]}
     return times | {"peak": resident("VmHWM"), "load": os.getloadavg()[0]}
 
 
